@@ -1,0 +1,212 @@
+//! The names of things: small types that are valid by construction, so that no function has to ask
+//! again whether a string is a tenant or a channel.
+
+use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The longest name of a channel, plugin or secret, in bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// A tenant: the "business context" that every notification, channel and secret belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TenantId(pub Uuid);
+
+/// A notification: a UUIDv7 (RFC 9562), so that ids sort by the time they were made.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NotificationId(pub Uuid);
+
+impl NotificationId {
+    /// A new id, for the present moment.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+/// Why a text is not a name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "\"{found}\" is not a name: use 1 to 64 characters from a-z, 0-9, '-' and '_', beginning with a \
+     letter or a digit"
+)]
+pub struct NameError {
+    found: String,
+}
+
+fn check_name(text: &str) -> Result<(), NameError> {
+    let mut bytes = text.bytes();
+    let first_ok =
+        bytes.next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let rest_ok = bytes.all(|byte| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_'
+    });
+    if first_ok && rest_ok && text.len() <= NAME_BYTES_MAX {
+        return Ok(());
+    }
+    let mut found: String = text.chars().take(NAME_BYTES_MAX).collect();
+    if found.len() < text.len() {
+        found.push('…');
+    }
+    Err(NameError { found })
+}
+
+macro_rules! name_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NameError;
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                check_name(text)?;
+                Ok(Self(Arc::from(text)))
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, formatter)
+            }
+        }
+    };
+}
+
+name_type! {
+    /// A tenant's name for one of its channels. Unique inside the tenant.
+    ChannelName
+}
+name_type! {
+    /// The name of a plugin in plugins.toml.
+    PluginName
+}
+
+macro_rules! uuid_text {
+    ($name:ident) => {
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, formatter)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, formatter)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+            fn from_str(text: &str) -> Result<Self, uuid::Error> {
+                Uuid::parse_str(text).map(Self)
+            }
+        }
+    };
+}
+
+uuid_text!(TenantId);
+uuid_text!(NotificationId);
+
+/// The SHA-256 of a component file: what "this plugin" means to the sandbox and its caches.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// The digest of `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut value = [0; 32];
+        value.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
+        Self(value)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("sha256:")?;
+        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const FORM: &str = "a digest is \"sha256:\" and 64 hexadecimal digits";
+        let hex = text.strip_prefix("sha256:").ok_or(FORM)?;
+        if hex.len() != 64 || !hex.is_ascii() {
+            return Err(FORM);
+        }
+        let mut value = [0; 32];
+        for (byte, pair) in value.iter_mut().zip(hex.as_bytes().chunks(2)) {
+            let pair = std::str::from_utf8(pair).map_err(|_| FORM)?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| FORM)?;
+        }
+        Ok(Self(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_lower_case_and_short() {
+        for good in ["log", "a", "0", "team-chat_2", &"x".repeat(NAME_BYTES_MAX)] {
+            assert!(good.parse::<ChannelName>().is_ok(), "{good}");
+        }
+        for bad in ["", "Log", "-a", "_a", "a b", "ä", "a/b", &"x".repeat(NAME_BYTES_MAX + 1)] {
+            assert!(bad.parse::<ChannelName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_digest_reads_back_as_it_was_written() {
+        let digest = Digest::of(b"abc");
+        // FIPS 180-2, appendix B.1.
+        assert_eq!(
+            digest.to_string(),
+            "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        assert!("sha256:xyz".parse::<Digest>().is_err());
+        assert!("ba78".parse::<Digest>().is_err());
+    }
+}

@@ -1,0 +1,9 @@
+//! Conductor: a notification host with a durable queue, hot reload and sandboxed channels.
+//!
+//! docs/ARCHITECTURE.md is the map.
+
+pub mod clock;
+pub mod ids;
+pub mod limits;
+pub mod secrets;
+pub mod store;

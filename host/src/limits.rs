@@ -1,0 +1,190 @@
+//! Every limit of the host and the reason for its value. Nothing is unlimited and there is no way
+//! to say so: a value that an operator may change has a floor and a ceiling.
+//!
+//! Sizes are in bytes, durations are [`Duration`]s; names carry the unit where the type does not.
+
+use std::time::Duration;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+// --- the sandbox: one instance ---------------------------------------------------------------
+
+/// Memory of one instance, summed over all its linear memories and tables. A Rust channel uses
+/// 2 MiB; language runtimes ask for more and are given it per plugin.
+pub const MEMORY_BYTES_DEFAULT: usize = 64 * MIB;
+/// The ceiling of `limits.memory_bytes`: what one slot of the pooling allocator reserves.
+pub const MEMORY_BYTES_MAX: usize = 512 * MIB;
+/// Elements of all tables of one instance; counted at 16 bytes each against the memory limit.
+pub const TABLE_ELEMENTS_MAX: usize = 100_000;
+/// Core instances, memories and tables of one component: generous for what toolchains emit
+/// (componentize-py makes about 30 core instances), tight for a bomb.
+pub const CORE_INSTANCES_MAX: usize = 64;
+/// Linear memories of one component instance.
+pub const MEMORIES_MAX: usize = 16;
+/// Tables of one component instance.
+pub const TABLES_MAX: usize = 32;
+
+/// Wall time of one `send`: longer than any provider's own time limit that is worth waiting for.
+pub const SEND_WALL_DEFAULT: Duration = Duration::from_secs(10);
+/// The floor of `limits.wall_ms`.
+pub const SEND_WALL_MIN: Duration = Duration::from_millis(100);
+/// The ceiling of `limits.wall_ms`.
+pub const SEND_WALL_MAX: Duration = Duration::from_secs(120);
+/// CPU time of one `send`. A formatting job takes well under a millisecond.
+pub const SEND_CPU_DEFAULT: Duration = Duration::from_secs(1);
+/// The ceiling of `limits.cpu_ms`.
+pub const SEND_CPU_MAX: Duration = Duration::from_secs(60);
+/// How often the epoch ticks: the grain of every CPU limit, and how long one guest can hold a
+/// thread before it yields.
+pub const EPOCH_TICK: Duration = Duration::from_millis(10);
+/// Wall time of `initialize` (and of `describe`): it runs in front of the first message.
+pub const INITIALIZE_WALL: Duration = Duration::from_secs(3);
+/// Wall time of `health`.
+pub const HEALTH_WALL: Duration = Duration::from_secs(1);
+/// Wall time of `shutdown`, inside the grace of the whole host.
+pub const SHUTDOWN_WALL: Duration = Duration::from_secs(5);
+
+/// Stack of a guest.
+pub const WASM_STACK_BYTES: usize = 512 * KIB;
+/// Stack of the fiber that a guest runs on; must exceed the guest's own.
+pub const FIBER_STACK_BYTES: usize = MIB;
+/// Bytes copied into the host by the arguments of one host call (wasmtime: hostcall fuel).
+pub const HOST_CALL_COPY_BYTES: usize = 8 * MIB;
+/// Entries of the resource table of one instance.
+pub const RESOURCES_MAX: usize = 1_000;
+/// Random bytes in one call.
+pub const RANDOM_BYTES_MAX: u64 = 64 * 1024;
+
+/// One log line of a guest; what is longer is cut.
+pub const LOG_LINE_BYTES_MAX: usize = KIB;
+/// All log lines of one call of a guest; what is more is counted and dropped.
+pub const LOG_CALL_BYTES_MAX: usize = 16 * KIB;
+/// Fields of one log line.
+pub const LOG_FIELDS_MAX: usize = 16;
+
+/// Keys of one channel's `state`.
+pub const STATE_KEYS_MAX: usize = 64;
+/// One key of `state`.
+pub const STATE_KEY_BYTES_MAX: usize = 256;
+/// All of one channel's `state`, keys and values.
+pub const STATE_BYTES_MAX: usize = 64 * KIB;
+
+// --- the sandbox: pools of instances ---------------------------------------------------------
+
+/// Live instances of one channel unless `limits.instances_max` says otherwise.
+pub const INSTANCES_PER_BINDING_DEFAULT: usize = 16;
+/// The ceiling of `limits.instances_max`.
+pub const INSTANCES_PER_BINDING_MAX: usize = 2_000;
+/// Live instances of the process. Each takes 4 to 7 memory maps and Linux allows 65,530 a process
+/// (`vm.max_map_count`); measured failure at 9,350.
+pub const INSTANCES_MAX: usize = 4_000;
+/// Calls after which an instance is replaced: bounds what a leaking guest can pile up.
+pub const INSTANCE_CALLS_MAX: u32 = 1_000;
+/// An instance without a call for so long is closed.
+pub const INSTANCE_IDLE_MAX: Duration = Duration::from_mins(1);
+/// An instance is replaced at this age (within 10 %, so that a fleet does not do it at once).
+pub const INSTANCE_AGE_MAX: Duration = Duration::from_hours(1);
+/// Pause before a new instance after a crash: first and longest.
+pub const RESTART_BACKOFF_FIRST: Duration = Duration::from_millis(100);
+/// The longest pause before a new instance after a crash.
+pub const RESTART_BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// Crashes without one success that return a freshly swapped plugin to its last good file.
+pub const PROBATION_STRIKES: u32 = 3;
+/// Crashes inside [`QUARANTINE_WINDOW`] that put a channel into quarantine.
+pub const QUARANTINE_STRIKES: u32 = 5;
+/// The time in which crashes add up to a quarantine.
+pub const QUARANTINE_WINDOW: Duration = Duration::from_mins(1);
+/// How long a quarantine lasts before one call is let through to try.
+pub const QUARANTINE_PAUSE: Duration = Duration::from_mins(1);
+
+/// A component file.
+pub const WASM_FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// Components compiled at the same time: compiling is CPU work of seconds, and one core stays free.
+pub const COMPILES_AT_ONCE: usize = 1;
+
+// --- egress ----------------------------------------------------------------------------------
+
+/// Outbound requests of one channel at the same time.
+pub const EGRESS_PER_BINDING_DEFAULT: usize = 16;
+/// The longest wait for the connection and TLS.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// The longest wait for the head of the answer.
+pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest silence inside the answer's body.
+pub const BETWEEN_BYTES_TIMEOUT: Duration = Duration::from_secs(5);
+/// An outbound request's body.
+pub const EGRESS_REQUEST_BYTES_MAX: usize = MIB;
+/// An answer's body.
+pub const EGRESS_RESPONSE_BYTES_MAX: usize = MIB;
+/// All headers of an outbound request, or of an answer.
+pub const EGRESS_HEADER_BYTES_MAX: usize = 32 * KIB;
+/// Idle connections kept to one host by one pool.
+pub const EGRESS_IDLE_PER_HOST: usize = 64;
+/// An idle connection is closed after so long: below the minute that most load balancers allow.
+pub const EGRESS_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+// --- the API ---------------------------------------------------------------------------------
+
+/// The body of one request to the API: an attachment or two, not a file server.
+pub const REQUEST_BODY_BYTES_MAX: usize = 256 * KIB;
+/// How deep the JSON of a request may be nested.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// Characters of `message`. What a provider takes is less, and its plugin's manifest says how much.
+pub const MESSAGE_BYTES_MAX: usize = 128 * KIB;
+/// How long `POST /notifications` waits for the outcome when the caller does not say.
+pub const WAIT_DEFAULT: Duration = Duration::from_secs(10);
+/// The ceiling of `Prefer: wait`.
+pub const WAIT_MAX: Duration = Duration::from_secs(30);
+/// Rows of one page of a listing.
+pub const LIST_LIMIT_MAX: usize = 200;
+/// Rows of one page when the caller does not say.
+pub const LIST_LIMIT_DEFAULT: usize = 50;
+/// Connections to the listener at the same time.
+pub const CONNECTIONS_MAX: usize = 8_192;
+
+// --- queue and delivery ----------------------------------------------------------------------
+
+/// Live notifications (queued or being delivered) of one tenant unless `limits.queue` says so.
+pub const QUEUE_PER_TENANT_DEFAULT: u64 = 10_000;
+/// The ceiling of `limits.queue`.
+pub const QUEUE_PER_TENANT_MAX: u64 = 10_000_000;
+/// Deliveries running at the same time in the process.
+pub const DELIVERIES_AT_ONCE: usize = 2_048;
+/// What a tenant may lease in one turn of the ring.
+pub const FAIRNESS_QUANTUM: usize = 16;
+/// A lease outlives the longest call by this much, so that a slow settle is not a lost lease.
+pub const LEASE_MARGIN: Duration = Duration::from_secs(20);
+/// Attempts of one notification.
+pub const ATTEMPTS_DEFAULT: u32 = 10;
+/// The ceiling of `retry.attempts`.
+pub const ATTEMPTS_MAX: u32 = 100;
+/// The pause after the first failure; doubled after each one.
+pub const RETRY_FIRST: Duration = Duration::from_secs(5);
+/// The longest pause between two attempts.
+pub const RETRY_CAP: Duration = Duration::from_hours(12);
+/// How long a notification is tried at all.
+pub const RETRY_SPAN: Duration = Duration::from_hours(72);
+/// The text of a failure that is stored with an attempt.
+pub const ERROR_BYTES_MAX: usize = KIB;
+/// The store's writer takes so many operations into one transaction at most.
+pub const GROUP_COMMIT_OPS_MAX: usize = 1_024;
+/// The store's writer takes so many bytes into one transaction at most.
+pub const GROUP_COMMIT_BYTES_MAX: usize = 4 * MIB;
+/// Operations waiting for the store's writer; the next one is refused.
+pub const STORE_QUEUE_OPS_MAX: usize = 16_384;
+
+// --- configuration and reload ----------------------------------------------------------------
+
+/// One configuration file. Ten thousand tenants are 2 MB.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// A burst of file events is over after this much quiet …
+pub const RELOAD_QUIET: Duration = Duration::from_millis(250);
+/// … or after this long, whatever still happens.
+pub const RELOAD_QUIET_MAX: Duration = Duration::from_secs(2);
+/// The files are looked at this often even when no event came: network file systems send none.
+pub const RELOAD_POLL: Duration = Duration::from_secs(30);
+/// Reports of past reloads that are kept.
+pub const RELOAD_HISTORY: usize = 50;
+/// How long a shutdown may take.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(20);
