@@ -3,6 +3,8 @@
 //! docs/ARCHITECTURE.md is the map.
 
 pub mod clock;
+pub mod config;
+pub mod egress;
 pub mod ids;
 pub mod limits;
 pub mod secrets;
