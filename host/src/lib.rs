@@ -5,7 +5,11 @@
 pub mod clock;
 pub mod config;
 pub mod egress;
+pub mod envelope;
+pub mod generation;
 pub mod ids;
 pub mod limits;
+pub mod outcomes;
+pub mod sandbox;
 pub mod secrets;
 pub mod store;

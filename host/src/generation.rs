@@ -1,0 +1,120 @@
+//! A generation: one immutable snapshot of everything configured and loaded. A request sees one
+//! generation from its start to its end; only `reload` publishes the next.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use arc_swap::ArcSwap;
+use subtle::ConstantTimeEq;
+
+use crate::{
+    clock::UnixMs,
+    config::{Channel, Config, Problem, Tenant},
+    ids::{ChannelName, PluginName, TenantId},
+    sandbox::LoadedPlugin,
+};
+
+/// Everything configured and loaded, at one moment.
+#[derive(Debug)]
+pub struct Generation {
+    /// Rises by one with every published generation, from 1.
+    pub number: u64,
+    /// When it was published.
+    pub since: UnixMs,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Plugins that are loaded (a lazy one appears with its first use).
+    pub plugins: BTreeMap<PluginName, Arc<LoadedPlugin>>,
+    /// Why a plugin of the configuration is not loaded.
+    pub plugin_failures: BTreeMap<PluginName, String>,
+    /// What was left out of a degraded start.
+    pub problems: Vec<Problem>,
+    directory: Directory,
+}
+
+/// Who a request comes from.
+#[derive(Debug, Default)]
+struct Directory {
+    keys: HashMap<[u8; 32], TenantId>,
+    domains: HashMap<Arc<str>, TenantId>,
+    ports: HashMap<u16, TenantId>,
+}
+
+impl Generation {
+    /// Puts a generation together.
+    #[must_use]
+    pub fn new(
+        number: u64,
+        since: UnixMs,
+        config: Arc<Config>,
+        plugins: BTreeMap<PluginName, Arc<LoadedPlugin>>,
+    ) -> Self {
+        let mut directory = Directory::default();
+        for tenant in config.tenants.values() {
+            directory.keys.extend(tenant.key_hashes.iter().map(|hash| (*hash, tenant.id)));
+            directory.domains.extend(tenant.domains.iter().map(|name| (name.clone(), tenant.id)));
+            directory.ports.extend(tenant.ports.iter().map(|port| (*port, tenant.id)));
+        }
+        Self {
+            number,
+            since,
+            config,
+            plugins,
+            plugin_failures: BTreeMap::new(),
+            problems: Vec::new(),
+            directory,
+        }
+    }
+
+    /// The tenant whose key has this SHA-256.
+    #[must_use]
+    pub fn tenant_by_key(&self, key_hash: &[u8; 32]) -> Option<&Arc<Tenant>> {
+        // The map is searched by a hash of the key, so its timing tells nothing about the key; the
+        // comparison that decides is constant-time all the same.
+        let (stored, tenant) = self.directory.keys.get_key_value(key_hash)?;
+        if bool::from(stored.ct_eq(key_hash)) { self.config.tenants.get(tenant) } else { None }
+    }
+
+    /// The tenant that owns this host name (lower case, without port).
+    #[must_use]
+    pub fn tenant_by_domain(&self, domain: &str) -> Option<TenantId> {
+        self.directory.domains.get(domain).copied()
+    }
+
+    /// The tenant that owns this port.
+    #[must_use]
+    pub fn tenant_by_port(&self, port: u16) -> Option<TenantId> {
+        self.directory.ports.get(&port).copied()
+    }
+
+    /// A tenant's channel.
+    #[must_use]
+    pub fn channel(&self, tenant: TenantId, channel: &ChannelName) -> Option<&Arc<Channel>> {
+        self.config.tenants.get(&tenant)?.channels.get(channel)
+    }
+}
+
+/// The generation in force.
+#[derive(Debug)]
+pub struct Current(ArcSwap<Generation>);
+
+impl Current {
+    /// Begins with `generation`.
+    #[must_use]
+    pub fn new(generation: Arc<Generation>) -> Self {
+        Self(ArcSwap::new(generation))
+    }
+
+    /// The generation in force now.
+    #[must_use]
+    pub fn load(&self) -> Arc<Generation> {
+        self.0.load_full()
+    }
+
+    /// Puts `generation` in force. Only `reload` calls this.
+    pub fn publish(&self, generation: Arc<Generation>) {
+        self.0.store(generation);
+    }
+}

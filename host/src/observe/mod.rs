@@ -1,0 +1,1 @@
+//! What people see of the running host: metrics, health, logs.
