@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     instruct(&format!("rerun-if-changed={}", dist.display()));
     let channels = channels_in(&dist)?;
     if channels.is_empty() {
-        instruct("warning=no channel in plugins/dist, so none built in: run `./just build-plugins`");
+        instruct("warning=no channel is built in: run `./just build-plugins`");
     }
     fs::write(out, render(&channels)?)?;
     Ok(())
