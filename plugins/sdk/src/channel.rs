@@ -1,0 +1,85 @@
+//! The trait that a channel implements, and what it gets to start with.
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
+use crate::{Failure, HealthReport, Manifest, Message, Receipt, SendError};
+
+/// A delivery channel.
+///
+/// Each instance works for one channel of one tenant, one call at a time. It lives as long as the
+/// host finds it useful, so keep nothing in it that must not be lost (see [`crate::state`]).
+pub trait Channel: Sized + 'static {
+    /// The options, as the operator writes them. Derive `serde::Deserialize` and
+    /// `schemars::JsonSchema`, with `#[serde(deny_unknown_fields)]` so that a typing mistake is an
+    /// error when the host starts.
+    type Options: DeserializeOwned + JsonSchema;
+
+    /// What the channel is and what it asks for. The default asks for nothing: name, version and
+    /// summary come from the plugin's Cargo.toml.
+    #[must_use]
+    fn manifest() -> Manifest {
+        Manifest::default()
+    }
+
+    /// Makes ready. Must be quick: it runs before the first message and on every new instance.
+    ///
+    /// # Errors
+    /// A [`Failure`] says whether somebody has to mend the configuration or time may help.
+    fn initialize(context: Context<Self::Options>) -> Result<Self, Failure>;
+
+    /// Delivers one message: one attempt, no loop, no sleep.
+    ///
+    /// # Errors
+    /// A [`SendError`] says what kind of failure it was.
+    fn send(&self, message: &Message) -> Result<Receipt, SendError>;
+
+    /// Says whether a send would work now. Ask the provider only if it has a cheap call for it.
+    fn health(&self) -> HealthReport {
+        HealthReport::healthy()
+    }
+
+    /// The last call, unless the instance was stopped for misbehaviour.
+    fn shutdown(&self) {}
+}
+
+/// For whom an instance works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Context<Options> {
+    /// The tenant's UUID.
+    pub tenant_id: String,
+    /// The name that people call the tenant by.
+    pub tenant_name: String,
+    /// The tenant's name for this channel.
+    pub channel: String,
+    /// The options, parsed.
+    pub options: Options,
+    /// The names of the secrets configured for this channel. The values stay in the host.
+    pub secrets: Vec<String>,
+}
+
+impl<Options> Context<Options> {
+    /// Whether the operator has configured the secret `name`.
+    #[must_use]
+    pub fn has_secret(&self, name: &str) -> bool {
+        self.secrets.iter().any(|secret| secret == name)
+    }
+}
+
+impl<Options: DeserializeOwned> Context<Options> {
+    /// From what the host gives. It has checked the options against the schema already, so that a
+    /// failure here means that the schema says less than the type.
+    pub(crate) fn parse(
+        raw: crate::bindings::conductor::channel::channel_types::Context,
+    ) -> Result<Self, Failure> {
+        let options = serde_json::from_str(&raw.options)
+            .map_err(|error| Failure::configuration("invalid_options", error.to_string()))?;
+        Ok(Self {
+            tenant_id: raw.tenant_id,
+            tenant_name: raw.tenant_name,
+            channel: raw.channel,
+            options,
+            secrets: raw.secrets,
+        })
+    }
+}

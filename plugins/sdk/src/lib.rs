@@ -1,0 +1,65 @@
+//! Write a Conductor channel in Rust.
+//!
+//! A channel is a type that implements [`Channel`], handed to [`export!`]:
+//!
+//! ```
+//! use conductor_sdk::{Channel, Context, Failure, Message, Receipt, SendError};
+//!
+//! #[derive(serde::Deserialize, schemars::JsonSchema)]
+//! #[serde(deny_unknown_fields)]
+//! struct Options {}
+//!
+//! struct Nowhere;
+//!
+//! impl Channel for Nowhere {
+//!     type Options = Options;
+//!
+//!     fn initialize(_context: Context<Options>) -> Result<Self, Failure> {
+//!         Ok(Self)
+//!     }
+//!
+//!     fn send(&self, message: &Message) -> Result<Receipt, SendError> {
+//!         Ok(Receipt::delivered().provider_id(&message.id))
+//!     }
+//! }
+//!
+//! conductor_sdk::export!(Nowhere);
+//! # fn main() {}
+//! ```
+//!
+//! The plugin says *what kind* of failure it met ([`SendError`]); when to try again, how often and
+//! by what other way is the host's business. A channel never sleeps and never loops.
+//!
+//! On any target but WebAssembly the host's functions go to [`testing::FakeHost`], so that a
+//! channel is tested with plain `cargo test`.
+
+#[doc(hidden)]
+pub mod bindings;
+mod channel;
+#[doc(hidden)]
+pub mod guest;
+mod host;
+pub mod http;
+pub mod log;
+mod manifest;
+mod message;
+mod outcome;
+pub mod secrets;
+pub mod state;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
+pub mod text;
+pub mod time;
+
+pub use bindings::{
+    conductor::channel::channel_types::{
+        Attachment, Failure, Format, HealthReport, HealthStatus, Message, Moved, Priority, Problem,
+        Receipt, ReceiptStatus, Retry, RetryScope, SendError,
+    },
+    exports::conductor::channel::metadata::{LengthUnit, RateScope},
+};
+pub use channel::{Channel, Context};
+pub use manifest::Manifest;
+pub use schemars;
+pub use serde;
+pub use serde_json::{self, json};
