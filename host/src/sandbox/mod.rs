@@ -1,10 +1,40 @@
 //! One WebAssembly component instance for each tenant's channel, and every limit around it.
+//!
+//! [`engine`] compiles and runs, [`plugin`] is a loaded file, [`binding`] one tenant's channel with
+//! its pool of workers, [`instance`] the only code that calls into a guest, [`imports`] what a
+//! guest can call.
 
+mod binding;
+mod bindings;
+mod cache;
+mod crash;
+mod engine;
+mod imports;
+mod instance;
+mod kv;
+mod limiter;
+mod log;
 mod manifest;
+mod meter;
+mod observer;
+mod outcome;
+mod plugin;
+mod registry;
+mod spec;
+mod state;
+mod version;
+mod wasi_http;
+mod worker;
 
+pub use binding::{Binding, BindingStatus, Refused, Report};
+pub use bindings::SUPPORTED_VERSIONS;
+pub use cache::CompileCache;
+pub use engine::Engine;
+pub use instance::{SendCall, Usage};
 pub use manifest::{BodyLimit, LengthUnit, Manifest, Rate, SecretWant};
-use crate::ids::{Digest, PluginName};
-
-/// placeholder until the sandbox is merged
-#[derive(Debug)]
-pub struct LoadedPlugin { pub name: PluginName, pub digest: Digest, pub manifest: Manifest }
+pub use observer::Observer;
+pub use outcome::{Fault, FaultKind, Health, HealthStatus, Outcome, Problem, RetryScope};
+pub use plugin::{LoadError, LoadedPlugin};
+pub use registry::{Sandbox, Unavailable};
+pub use spec::ChannelCheck;
+pub use version::VersionError;

@@ -1,0 +1,112 @@
+//! From the queue to the sandbox and back: who is served next, what a failure means, and when to
+//! try again.
+//!
+//! Two tasks. The *scheduler* leases due jobs fairly and hands them to bindings; it leases only what
+//! it can run, so nothing waits outside the store. The *settler* takes the reports, decides, writes
+//! many of them in one transaction, and tells whoever waits.
+
+mod delivery;
+mod policy;
+mod ring;
+mod scheduler;
+mod settler;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::Clock,
+    generation::Current,
+    ids::PluginName,
+    limits,
+    outcomes::Outcomes,
+    sandbox::Sandbox,
+    store::{Lane, Store},
+    tasks::Tasks,
+};
+
+/// Who counts deliveries. Called on the hot path: do not wait.
+pub trait Observer: Send + Sync + 'static {
+    /// An attempt is over: its outcome's word (see [`crate::store::Attempt`]) and how long it took.
+    fn attempt(&self, plugin: &PluginName, outcome: &'static str, took: Duration);
+    /// How many deliveries are running.
+    fn in_flight(&self, count: usize);
+}
+
+/// What dispatching needs.
+#[derive(Clone)]
+pub struct Dispatch {
+    /// The queue.
+    pub store: Arc<dyn Store>,
+    /// What is configured now.
+    pub current: Arc<Current>,
+    /// Where plugins run.
+    pub sandbox: Arc<Sandbox>,
+    /// Who waits.
+    pub outcomes: Arc<Outcomes>,
+    /// Who counts.
+    pub observer: Arc<dyn Observer>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Running dispatch; see [`Dispatch::start`].
+#[derive(Debug)]
+pub struct Running {
+    stopping: CancellationToken,
+    stopped: Arc<Notify>,
+    nudge: Arc<Notify>,
+}
+
+/// A lane has one delivery less in flight, and perhaps a reason to pause.
+#[derive(Debug)]
+struct Finished {
+    lane: Lane,
+    pause: Option<Duration>,
+}
+
+impl Dispatch {
+    /// Starts dispatching.
+    #[must_use]
+    pub fn start(self, tasks: &Tasks) -> Running {
+        // Both channels hold as many messages as there can be deliveries, so sending never waits.
+        let (completed_in, completed) = mpsc::channel(limits::DELIVERIES_AT_ONCE);
+        let (finished_in, finished) = mpsc::channel(limits::DELIVERIES_AT_ONCE);
+        let running = Running {
+            stopping: CancellationToken::new(),
+            stopped: Arc::default(),
+            nudge: Arc::default(),
+        };
+        let settler = settler::Settler::new(self.clone(), completed, finished_in);
+        tasks.spawn("settler", settler.run());
+        let scheduler = scheduler::Scheduler::new(
+            self,
+            completed_in,
+            finished,
+            running.stopping.clone(),
+            Arc::clone(&running.nudge),
+        );
+        let stopped = Arc::clone(&running.stopped);
+        tasks.spawn("scheduler", async move {
+            scheduler.run().await;
+            stopped.notify_one();
+        });
+        running
+    }
+}
+
+impl Running {
+    /// Looks at every lane again: a new generation may have mended what a pause was about.
+    pub fn nudge(&self) {
+        self.nudge.notify_one();
+    }
+
+    /// Leases nothing more and waits until what is running is over, for `grace` at most. True when
+    /// nothing was left.
+    pub async fn stop(&self, grace: Duration) -> bool {
+        self.stopping.cancel();
+        tokio::time::timeout(grace, self.stopped.notified()).await.is_ok()
+    }
+}

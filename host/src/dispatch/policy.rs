@@ -1,0 +1,214 @@
+//! What an outcome means for the notification: done, again (and when), or given up (and why).
+
+use std::time::Duration;
+
+use crate::{
+    clock::UnixMs,
+    config::{OnUnknown, RetryPolicy},
+    sandbox::{FaultKind, Outcome},
+};
+
+/// What becomes of a notification after an attempt.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Verdict {
+    /// One of the words of [`crate::store::Attempt`].
+    pub(super) word: &'static str,
+    /// The provider's or plugin's code.
+    pub(super) code: Option<String>,
+    /// One sentence.
+    pub(super) detail: Option<String>,
+    pub(super) next: Next,
+}
+
+/// What happens next.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) enum Next {
+    Delivered,
+    Retry { due: UnixMs },
+    Dead,
+}
+
+/// What the decision depends on besides the outcome.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Case {
+    pub(super) policy: RetryPolicy,
+    pub(super) created: UnixMs,
+    pub(super) expires: Option<UnixMs>,
+    /// From 1.
+    pub(super) attempt: u32,
+    /// Whether the provider drops duplicates by itself.
+    pub(super) deduplicates: bool,
+    pub(super) now: UnixMs,
+    /// From 0 up to 1: where in the jitter's range this pause falls.
+    pub(super) jitter: f64,
+}
+
+/// How much of a pause is left to chance, so that what failed together is not tried together.
+const JITTER: f64 = 0.2;
+
+pub(super) fn decide(outcome: &Outcome, case: &Case) -> Verdict {
+    let verdict = |word, problem: Option<&crate::sandbox::Problem>, next| Verdict {
+        word,
+        code: problem.map(|problem| problem.code.clone()),
+        detail: problem.map(|problem| problem.detail.clone()),
+        next,
+    };
+    match outcome {
+        Outcome::Delivered { accepted_only, .. } => {
+            let word = if *accepted_only { "accepted" } else { "delivered" };
+            verdict(word, None, Next::Delivered)
+        }
+        Outcome::Rejected(problem) => verdict("rejected", Some(problem), Next::Dead),
+        Outcome::Misconfigured(problem) => verdict("misconfigured", Some(problem), Next::Dead),
+        // The target in the notification is the caller's; the new one is in the record for them.
+        Outcome::Moved { problem, target } => {
+            let mut moved = verdict("moved", Some(problem), Next::Dead);
+            moved.detail = Some(format!("{} The target is now {target}", problem.detail));
+            moved
+        }
+        Outcome::Retry { problem, after, .. } => {
+            verdict("retry", Some(problem), again(case, *after))
+        }
+        Outcome::Unknown(problem) => {
+            let retry = match case.policy.on_unknown {
+                OnUnknown::Auto => case.deduplicates,
+                OnUnknown::Retry => true,
+                OnUnknown::Dead => false,
+            };
+            let next = if retry { again(case, None) } else { Next::Dead };
+            verdict("unknown", Some(problem), next)
+        }
+        Outcome::Fault(fault) => Verdict {
+            word: match fault.kind {
+                FaultKind::Timeout => "timeout",
+                FaultKind::Cpu | FaultKind::Memory | FaultKind::Stack | FaultKind::HostCall => {
+                    "limit"
+                }
+                FaultKind::Trap | FaultKind::Start => "crashed",
+            },
+            code: Some(fault.kind.as_str().to_owned()),
+            detail: Some(fault.detail.clone()),
+            next: again(case, None),
+        },
+    }
+}
+
+/// The next attempt, unless there is none left or no time for it.
+fn again(case: &Case, asked: Option<Duration>) -> Next {
+    let policy = &case.policy;
+    if case.attempt >= policy.attempts {
+        return Next::Dead;
+    }
+    let exponent = i32::try_from(case.attempt.saturating_sub(1)).unwrap_or(i32::MAX);
+    let cap_s = policy.cap.as_secs_f64();
+    let pause_s = (policy.first.as_secs_f64() * policy.factor.powi(exponent)).min(cap_s);
+    let own = Duration::from_secs_f64(pause_s * (1.0 - JITTER + 2.0 * JITTER * case.jitter));
+    // What the provider asks for is never shortened; the jitter comes on top of it.
+    let asked = asked.map_or(Duration::ZERO, |asked| asked + asked.mul_f64(JITTER * case.jitter / 2.0));
+    let due = case.now.after(own.max(asked));
+    let over = case.created.after(policy.span);
+    if due > over || case.expires.is_some_and(|expires| due >= expires) {
+        return Next::Dead;
+    }
+    Next::Retry { due }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::{Fault, Problem, RetryScope};
+
+    fn case() -> Case {
+        Case {
+            policy: RetryPolicy::default(),
+            created: UnixMs(0),
+            expires: None,
+            attempt: 1,
+            deduplicates: false,
+            now: UnixMs(1_000),
+            jitter: 0.5,
+        }
+    }
+
+    fn problem() -> Problem {
+        Problem { code: String::from("c"), detail: String::from("d") }
+    }
+
+    fn retry_after(ms: u64) -> Outcome {
+        Outcome::Retry {
+            problem: problem(),
+            after: Some(Duration::from_millis(ms)),
+            scope: RetryScope::Message,
+        }
+    }
+
+    fn due(verdict: &Verdict) -> Option<i64> {
+        match verdict.next {
+            Next::Retry { due } => Some(due.0),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_cap() {
+        let pause = |attempt| {
+            let mut case = case();
+            case.attempt = attempt;
+            case.policy.cap = Duration::from_secs(15);
+            due(&decide(&retry_after(0), &case)).unwrap() - case.now.0
+        };
+        assert_eq!([pause(1), pause(2), pause(3), pause(9)], [5_000, 10_000, 15_000, 15_000]);
+    }
+
+    #[test]
+    fn jitter_spreads_a_pause_by_a_fifth_to_both_sides() {
+        let pause = |jitter| {
+            let case = Case { jitter, ..case() };
+            due(&decide(&retry_after(0), &case)).unwrap() - case.now.0
+        };
+        assert_eq!([pause(0.0), pause(1.0)], [4_000, 6_000]);
+    }
+
+    #[test]
+    fn what_the_provider_asks_for_is_never_shortened() {
+        for jitter in [0.0, 0.3, 1.0] {
+            let case = Case { jitter, ..case() };
+            let asked_ms = 60_000;
+            let due = due(&decide(&retry_after(asked_ms), &case)).unwrap();
+            assert!(due >= case.now.0 + 60_000, "{due}");
+        }
+    }
+
+    #[test]
+    fn the_last_attempt_the_span_and_the_expiry_end_it() {
+        let last = Case { attempt: 10, ..case() };
+        assert_eq!(decide(&retry_after(0), &last).next, Next::Dead);
+        let old = Case { now: UnixMs(0).after(RetryPolicy::default().span), ..case() };
+        assert_eq!(decide(&retry_after(0), &old).next, Next::Dead);
+        let expiring = Case { expires: Some(UnixMs(2_000)), ..case() };
+        assert_eq!(decide(&retry_after(0), &expiring).next, Next::Dead);
+    }
+
+    #[test]
+    fn an_unknown_outcome_is_repeated_only_where_the_provider_drops_duplicates() {
+        let unknown = Outcome::Unknown(problem());
+        assert_eq!(decide(&unknown, &case()).next, Next::Dead);
+        let native = Case { deduplicates: true, ..case() };
+        assert!(due(&decide(&unknown, &native)).is_some());
+        let mut told = case();
+        told.policy.on_unknown = OnUnknown::Retry;
+        assert!(due(&decide(&unknown, &told)).is_some());
+        let mut told = native;
+        told.policy.on_unknown = OnUnknown::Dead;
+        assert_eq!(decide(&unknown, &told).next, Next::Dead);
+    }
+
+    #[test]
+    fn rejections_end_it_and_faults_do_not() {
+        assert_eq!(decide(&Outcome::Rejected(problem()), &case()).next, Next::Dead);
+        assert_eq!(decide(&Outcome::Misconfigured(problem()), &case()).next, Next::Dead);
+        let fault = Outcome::Fault(Fault { kind: FaultKind::Trap, detail: String::from("x") });
+        let verdict = decide(&fault, &case());
+        assert_eq!((verdict.word, due(&verdict).is_some()), ("crashed", true));
+    }
+}

@@ -1,0 +1,187 @@
+//! The scheduler: leases due jobs, fairly and never more than can run, and hands them over.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Dispatch, Finished,
+    delivery::{self, Completed},
+    ring::{Ring, Turn},
+};
+use crate::{
+    clock::UnixMs,
+    generation::Generation,
+    limits,
+    store::{Lane, Leased, Want},
+};
+
+/// The store is asked for every lane with work this often, in case a hint was lost.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The pause after the store could not answer: first and longest.
+const STORE_PAUSE_FIRST: Duration = Duration::from_millis(50);
+const STORE_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+pub(super) struct Scheduler {
+    dispatch: Dispatch,
+    completed: mpsc::Sender<Completed>,
+    finished: mpsc::Receiver<Finished>,
+    stopping: CancellationToken,
+    nudge: Arc<Notify>,
+    ring: Ring,
+    in_flight: usize,
+}
+
+impl Scheduler {
+    pub(super) fn new(
+        dispatch: Dispatch,
+        completed: mpsc::Sender<Completed>,
+        finished: mpsc::Receiver<Finished>,
+        stopping: CancellationToken,
+        nudge: Arc<Notify>,
+    ) -> Self {
+        let ring = Ring::default();
+        Self { dispatch, completed, finished, stopping, nudge, ring, in_flight: 0 }
+    }
+
+    /// Runs until it is told to stop and the last delivery is over.
+    pub(super) async fn run(mut self) {
+        let mut look = tokio::time::interval(LOOK_AGAIN);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut pause = STORE_PAUSE_FIRST;
+        let store = Arc::clone(&self.dispatch.store);
+        let stopping = self.stopping.clone();
+        let nudge = Arc::clone(&self.nudge);
+        loop {
+            if !stopping.is_cancelled() {
+                self.take_hints();
+                match self.lease().await {
+                    Ok(()) => pause = STORE_PAUSE_FIRST,
+                    Err(error) => {
+                        tracing::error!("nothing can be leased: {error}");
+                        tokio::time::sleep(pause).await;
+                        pause = (pause * 2).min(STORE_PAUSE_MAX);
+                    }
+                }
+            } else if self.in_flight == 0 {
+                return;
+            }
+            let timer = self.until_next_timer();
+            tokio::select! {
+                biased;
+                Some(finished) = self.finished.recv() => self.finish(finished),
+                () = store.hints().changed() => {}
+                _ = look.tick() => self.look().await,
+                () = nudge.notified() => self.ring.resume_all(self.dispatch.clock.now()),
+                () = tokio::time::sleep(timer) => {}
+                () = stopping.cancelled(), if !stopping.is_cancelled() => {}
+            }
+            while let Ok(finished) = self.finished.try_recv() {
+                self.finish(finished);
+            }
+        }
+    }
+
+    fn finish(&mut self, finished: Finished) {
+        let now = self.dispatch.clock.now();
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if let Some(pause) = finished.pause {
+            self.ring.pause(finished.lane.clone(), now.after(pause), now);
+        }
+        self.ring.finished(finished.lane, now);
+        self.dispatch.observer.in_flight(self.in_flight);
+    }
+
+    fn until_next_timer(&self) -> Duration {
+        match self.ring.next_timer() {
+            Some(at) => at.since(self.dispatch.clock.now()).min(LOOK_AGAIN),
+            None => LOOK_AGAIN,
+        }
+    }
+
+    fn take_hints(&mut self) {
+        let now = self.dispatch.clock.now();
+        for (lane, due) in self.dispatch.store.hints().take() {
+            self.ring.work(lane, due, now);
+        }
+        self.ring.tick(now);
+    }
+
+    async fn look(&mut self) {
+        match self.dispatch.store.ready().await {
+            Ok(lanes) => {
+                let now = self.dispatch.clock.now();
+                for ready in lanes {
+                    self.ring.work(ready.lane, ready.due, now);
+                }
+            }
+            Err(error) => tracing::error!("the queue could not be looked at: {error}"),
+        }
+    }
+
+    /// Leases and hands over until there is no ready lane or no slot.
+    async fn lease(&mut self) -> Result<(), crate::store::StoreError> {
+        loop {
+            let slots = limits::DELIVERIES_AT_ONCE.saturating_sub(self.in_flight);
+            let generation = self.dispatch.current.load();
+            let now = self.dispatch.clock.now();
+            let turns = self.ring.turns(slots, now, |lane| capacity(&generation, lane));
+            if turns.is_empty() {
+                return Ok(());
+            }
+            let wants =
+                turns.iter().map(|turn| Want { lane: turn.lane.clone(), max: turn.max }).collect();
+            match self.dispatch.store.lease(wants, lease_ttl(&generation)).await {
+                Ok(leased) => self.hand_over(&generation, &turns, leased),
+                Err(error) => {
+                    for turn in &turns {
+                        self.ring.leased(turn, 0, now);
+                        self.ring.work(turn.lane.clone(), now, now);
+                    }
+                    return Err(error);
+                }
+            }
+            while let Ok(finished) = self.finished.try_recv() {
+                self.finish(finished);
+            }
+            self.take_hints();
+            if self.stopping.is_cancelled() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn hand_over(&mut self, generation: &Arc<Generation>, turns: &[Turn], leased: Vec<Leased>) {
+        let now = self.dispatch.clock.now();
+        for turn in turns {
+            let used = leased.iter().filter(|leased| leased.lane == turn.lane).count();
+            self.ring.leased(turn, used, now);
+        }
+        self.in_flight += leased.len();
+        self.dispatch.observer.in_flight(self.in_flight);
+        for leased in leased {
+            let lane = leased.lane.clone();
+            if let Some(pause) = delivery::begin(&self.dispatch, generation, &self.completed, leased)
+            {
+                let now: UnixMs = self.dispatch.clock.now();
+                self.ring.pause(lane, now.after(pause), now);
+            }
+        }
+    }
+}
+
+/// How many deliveries a lane may have in flight: as many as its channel may have instances. A lane
+/// that has lost its channel gets one at a time, to find out that it has.
+fn capacity(generation: &Generation, lane: &Lane) -> usize {
+    generation
+        .channel(lane.tenant, &lane.channel)
+        .and_then(|channel| generation.config.plugins.get(&channel.plugin))
+        .map_or(1, |plugin| plugin.limits.instances_max)
+}
+
+/// Longer than the longest call that any plugin may make, with the start of an instance before it.
+fn lease_ttl(generation: &Generation) -> Duration {
+    let wall = generation.config.plugins.values().map(|plugin| plugin.limits.wall).max();
+    wall.unwrap_or(limits::SEND_WALL_DEFAULT) + limits::INITIALIZE_WALL + limits::LEASE_MARGIN
+}

@@ -1,0 +1,388 @@
+//! The only place that publishes a generation. A changed file, a signal, an administrator's call, a
+//! plugin that fails its probation: each becomes a trigger, and one task works them off in order.
+//!
+//! A reload builds the next generation beside the running one, proves it, and swaps once. Any error
+//! before the swap leaves everything as it was and becomes a report.
+
+mod prepare;
+mod probation;
+mod watch;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    clock::{Clock, UnixMs},
+    config::{self, Config, Environment, Problem},
+    generation::{Current, Generation},
+    ids::{Digest, PluginName},
+    limits,
+    plugin_files::LastGood,
+    sandbox::{CompileCache, LoadedPlugin, Sandbox},
+};
+
+pub use probation::Trial;
+pub use watch::watch;
+
+/// Why a reload is tried.
+#[derive(Debug)]
+pub enum Trigger {
+    /// A file may have changed.
+    Files,
+    /// SIGHUP.
+    Signal,
+    /// Somebody asked, and wants to know what came of it.
+    Asked(oneshot::Sender<Report>),
+    /// A message came for a plugin that is loaded at its first use.
+    Wanted(PluginName),
+    /// A plugin has shown that it works, or that it does not.
+    Trial(Trial),
+}
+
+/// What came of a reload.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Nothing is different.
+    Unchanged,
+    /// The new generation is in force.
+    Applied {
+        /// Its number.
+        generation: u64,
+        /// What changed, in one line.
+        changes: String,
+    },
+    /// There are errors; nothing was changed.
+    Rejected {
+        /// All of them.
+        errors: Vec<String>,
+    },
+    /// A plugin failed its probation and was put back.
+    RolledBack {
+        /// Which.
+        plugin: PluginName,
+        /// Why, and to what.
+        why: String,
+    },
+}
+
+impl Outcome {
+    /// The word for metrics.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Applied { .. } => "applied",
+            Self::Rejected { .. } => "rejected",
+            Self::RolledBack { .. } => "rolled_back",
+        }
+    }
+}
+
+/// One reload, for the record.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// When.
+    pub at: UnixMs,
+    /// How long it took.
+    pub took: Duration,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// The reports of the last reloads, newest last; and what is wrong now.
+#[derive(Default, Debug)]
+pub struct History(Mutex<VecDeque<Report>>);
+
+impl History {
+    fn add(&self, report: Report) {
+        let mut reports = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if reports.len() == limits::RELOAD_HISTORY {
+            reports.pop_front();
+        }
+        reports.push_back(report);
+    }
+
+    /// The last reports, newest last.
+    #[must_use]
+    pub fn reports(&self) -> Vec<Report> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
+/// Whoever wants to know of every reload that did something.
+pub trait Observer: Send + Sync + 'static {
+    /// A reload is over.
+    fn reloaded(&self, report: &Report, generation: &Generation);
+}
+
+/// What reloading works with.
+pub struct Parts {
+    /// The folder of the three files.
+    pub config_dir: PathBuf,
+    /// Where plugins run.
+    pub sandbox: Arc<Sandbox>,
+    /// Compiled plugins.
+    pub cache: Option<CompileCache>,
+    /// Plugin files that have worked.
+    pub last_good: LastGood,
+    /// The time.
+    pub clock: Clock,
+    /// Start with what is valid and report the rest.
+    pub degraded: bool,
+}
+
+/// What a plugin runs and ran.
+#[derive(Default)]
+struct PluginHistory {
+    /// The bytes of the running file, until they are kept on disk.
+    unproven: Option<Arc<[u8]>>,
+    /// What ran before, and worked.
+    previous: Option<Arc<LoadedPlugin>>,
+    /// A file that failed, and why: not tried again until it changes.
+    refused: Option<(Digest, String)>,
+}
+
+/// Builds generations.
+pub struct Reloader {
+    parts: Parts,
+    plugins: BTreeMap<PluginName, PluginHistory>,
+    /// Lazy plugins that were asked for.
+    wanted: std::collections::BTreeSet<PluginName>,
+    /// What the files were at the last try, successful or not.
+    seen: Option<Digest>,
+}
+
+impl Reloader {
+    /// A reloader that has loaded nothing.
+    #[must_use]
+    pub const fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            plugins: BTreeMap::new(),
+            wanted: std::collections::BTreeSet::new(),
+            seen: None,
+        }
+    }
+
+    /// The first generation.
+    ///
+    /// # Errors
+    /// Everything that is wrong, unless starting degraded was asked for.
+    pub async fn first(&mut self) -> Result<Generation, Vec<Problem>> {
+        let loaded = self.load_config().await?;
+        self.seen = Some(loaded.files);
+        let mut problems = loaded.problems;
+        if !problems.is_empty() && !self.parts.degraded {
+            // The plugins' errors too: an operator wants to hear everything at once.
+            let prepared = self.prepare(&loaded.config, None).await;
+            problems.extend(prepared.problems);
+            return Err(problems);
+        }
+        let prepared = self.prepare(&loaded.config, None).await;
+        problems.extend(prepared.problems);
+        if !problems.is_empty() && !self.parts.degraded {
+            return Err(problems);
+        }
+        let config = Arc::new(loaded.config);
+        let mut generation =
+            Generation::new(1, self.parts.clock.now(), config, prepared.plugins);
+        generation.plugin_failures = prepared.failures;
+        problems.extend(prepared.warnings);
+        generation.problems = problems;
+        let canaries = self.canaries(&generation, None).await;
+        if !canaries.is_empty() {
+            if !self.parts.degraded {
+                return Err(canaries);
+            }
+            generation.problems.extend(canaries);
+        }
+        Ok(generation)
+    }
+
+    /// Works off triggers until there can be none any more.
+    pub async fn run(
+        mut self,
+        current: Arc<Current>,
+        history: Arc<History>,
+        observer: Arc<dyn Observer>,
+        mut triggers: mpsc::Receiver<Trigger>,
+    ) {
+        while let Some(trigger) = triggers.recv().await {
+            let began = Instant::now();
+            let (outcome, reply) = match trigger {
+                Trigger::Files => (self.reload(&current, false).await, None),
+                Trigger::Signal => (self.reload(&current, true).await, None),
+                Trigger::Asked(reply) => (self.reload(&current, true).await, Some(reply)),
+                Trigger::Wanted(plugin) => (self.load_wanted(&current, plugin).await, None),
+                Trigger::Trial(trial) => (self.judge(&current, trial).await, None),
+            };
+            let report =
+                Report { at: self.parts.clock.now(), took: began.elapsed(), outcome };
+            say(&report);
+            if report.outcome != Outcome::Unchanged {
+                history.add(report.clone());
+                observer.reloaded(&report, &current.load());
+            }
+            if let Some(reply) = reply {
+                // Whoever asked may have hung up.
+                drop(reply.send(report));
+            }
+        }
+    }
+
+    /// Reads everything again. Unless it is `forced`, files that were tried before as they are now
+    /// are not tried again.
+    async fn reload(&mut self, current: &Current, forced: bool) -> Outcome {
+        let loaded = match self.load_config().await {
+            Ok(loaded) => loaded,
+            Err(problems) => return rejected(&problems),
+        };
+        if !forced && self.seen == Some(loaded.files) {
+            return Outcome::Unchanged;
+        }
+        self.seen = Some(loaded.files);
+        if forced {
+            for history in self.plugins.values_mut() {
+                history.refused = None;
+            }
+        }
+        let running = current.load();
+        let prepared = self.prepare(&loaded.config, Some(&running)).await;
+        let problems = [loaded.problems, prepared.problems].concat();
+        if !problems.is_empty() {
+            return rejected(&problems);
+        }
+        let diff = config::diff(&running.config, &loaded.config);
+        let swapped = swapped(&running, &prepared.plugins);
+        if diff.is_empty()
+            && swapped.is_empty()
+            && prepared.warnings == running.problems
+            && running.plugin_failures.is_empty()
+        {
+            return Outcome::Unchanged;
+        }
+        let config = Arc::new(loaded.config.sharing(&running.config));
+        let mut next = Generation::new(
+            running.number + 1,
+            self.parts.clock.now(),
+            config,
+            prepared.plugins,
+        );
+        next.problems = prepared.warnings;
+        let canaries = self.canaries(&next, Some(&running)).await;
+        if !canaries.is_empty() {
+            self.refuse(&running, &next, &canaries);
+            return rejected(&canaries);
+        }
+        self.remember(&running, &next, prepared.bytes).await;
+        let mut changes = diff.to_string();
+        if !swapped.is_empty() {
+            changes = format!("{changes}; swapped {}", swapped.join(", "));
+        }
+        self.publish(current, next, changes)
+    }
+
+    fn publish(&self, current: &Current, next: Generation, changes: String) -> Outcome {
+        let generation = next.number;
+        let next = Arc::new(next);
+        current.publish(Arc::clone(&next));
+        self.parts.sandbox.adopt(&next);
+        Outcome::Applied { generation, changes }
+    }
+
+    async fn load_wanted(&mut self, current: &Current, plugin: PluginName) -> Outcome {
+        if !self.wanted.insert(plugin) {
+            return Outcome::Unchanged;
+        }
+        self.reload(current, true).await
+    }
+
+    /// Reads the files, off the async threads.
+    async fn load_config(&self) -> Result<LoadedFiles, Vec<Problem>> {
+        let dir = self.parts.config_dir.clone();
+        let result = tokio::task::spawn_blocking(move || {
+            let environment = Environment::of_process(&dir)?;
+            let loaded = config::load(&dir, &environment);
+            let plugins = crate::plugin_files::digests(loaded.config.plugins.values());
+            let mut files = loaded.files.to_string();
+            for (path, digest) in plugins {
+                files.push_str(&format!("{}={digest:?}\n", path.display()));
+            }
+            Ok(LoadedFiles {
+                config: loaded.config,
+                problems: loaded.problems,
+                files: Digest::of(files.as_bytes()),
+            })
+        })
+        .await;
+        match result {
+            Ok(loaded) => loaded,
+            Err(error) => Err(vec![Problem {
+                origin: None,
+                message: format!("reading the configuration failed: {error}"),
+            }]),
+        }
+    }
+}
+
+/// The configuration as it is on disk, with a fingerprint of all files it comes from.
+struct LoadedFiles {
+    config: Config,
+    problems: Vec<Problem>,
+    files: Digest,
+}
+
+fn rejected(problems: &[Problem]) -> Outcome {
+    Outcome::Rejected { errors: problems.iter().map(ToString::to_string).collect() }
+}
+
+/// The plugins whose file is another one than before.
+fn swapped(
+    running: &Generation,
+    plugins: &BTreeMap<PluginName, Arc<LoadedPlugin>>,
+) -> Vec<String> {
+    let differs = |name: &PluginName, plugin: &Arc<LoadedPlugin>| {
+        running.plugins.get(name).is_none_or(|before| before.digest() != plugin.digest())
+    };
+    plugins
+        .iter()
+        .filter(|(name, plugin)| differs(name, plugin))
+        .map(|(name, plugin)| format!("{name} {}", plugin.manifest().version))
+        .collect()
+}
+
+fn say(report: &Report) {
+    let took_ms = u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX);
+    match &report.outcome {
+        Outcome::Unchanged => tracing::debug!(took_ms, "reload: nothing has changed"),
+        Outcome::Applied { generation, changes } => {
+            tracing::info!(took_ms, generation, "reload: in force: {changes}");
+        }
+        Outcome::Rejected { errors } => {
+            for error in errors {
+                tracing::error!("reload: {error}");
+            }
+            tracing::error!(
+                took_ms,
+                errors = errors.len(),
+                "reload: rejected, nothing was changed; mend the files and they are read again"
+            );
+        }
+        Outcome::RolledBack { plugin, why } => {
+            tracing::error!(took_ms, plugin = %plugin, "reload: rolled back: {why}");
+        }
+    }
+}
+
+impl fmt::Debug for Reloader {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Reloader").finish_non_exhaustive()
+    }
+}

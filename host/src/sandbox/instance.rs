@@ -1,0 +1,297 @@
+//! One instance: a store with all its limits set, and the only code that calls into it.
+//!
+//! After a fault the store is finished: it is dropped and never called again. That is why every
+//! call takes the instance by value and gives it back only if all went well.
+
+use std::{sync::Arc, time::Duration};
+
+use wasmtime::{Store, Trap, UpdateDeadline};
+
+use super::{
+    bindings::v0_1_0::{self, channel_types, metadata},
+    binding::Spec,
+    engine::Engine,
+    kv::Kv,
+    log::{LogSink, Speaker},
+    meter::Metered,
+    outcome::{Fault, FaultKind, Health, Outcome, Problem},
+    state::InstanceState,
+};
+use crate::{
+    envelope::{Attachment, Envelope},
+    ids::{Digest, NotificationId, PluginName},
+    limits,
+    store::Priority,
+};
+
+/// One `send` to make.
+#[derive(Debug)]
+pub struct SendCall {
+    /// Which notification.
+    pub id: NotificationId,
+    /// 0, and one more with every replay.
+    pub generation: u32,
+    /// From 1.
+    pub attempt: u32,
+    /// How urgent.
+    pub priority: Priority,
+    /// When it was accepted (RFC 3339).
+    pub created_at: String,
+    /// After this moment nobody wants it (RFC 3339).
+    pub expires_at: Option<String>,
+    /// What is to be delivered.
+    pub envelope: Envelope,
+}
+
+/// A live instance of a plugin, initialized.
+pub(super) struct Instance {
+    store: Store<InstanceState>,
+    plugin: v0_1_0::Plugin,
+    wall: Duration,
+    cpu: Duration,
+}
+
+/// What a call has used.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// CPU time.
+    pub cpu: Duration,
+    /// The most memory the instance has had.
+    pub memory_bytes_peak: usize,
+    /// Log lines that were dropped.
+    pub log_lines_dropped: u64,
+}
+
+/// Why there is no instance.
+#[derive(Debug)]
+pub(super) enum StartError {
+    /// The plugin misbehaved.
+    Fault(Fault),
+    /// It says that it cannot work like this.
+    Refused { problem: Problem, temporary: bool },
+}
+
+fn new_store(engine: &Engine, state: InstanceState) -> Store<InstanceState> {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that makes a store")]
+    let mut store = Store::new(engine.wasmtime(), state);
+    store.limiter(|state| &mut state.memory);
+    store.set_hostcall_fuel(limits::HOST_CALL_COPY_BYTES);
+    store.set_max_component_handles(limits::RESOURCES_MAX);
+    store.epoch_deadline_callback(|mut context| {
+        let state = context.data_mut();
+        if state.cpu.used_while_polled() >= state.cpu_budget {
+            state.cpu_exhausted = true;
+            return Ok(UpdateDeadline::Interrupt);
+        }
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    });
+    store
+}
+
+/// Makes ready for one call: resets what is counted per call.
+fn arm(store: &mut Store<InstanceState>, wall: Duration, cpu: Duration, notification: &str) {
+    store.data_mut().begin(wall, cpu, notification);
+    store.set_epoch_deadline(1);
+}
+
+/// Runs one call inside its wall time, billing its CPU time.
+macro_rules! run {
+    ($store:expr, $wall:expr, $call:expr) => {{
+        let meter = Arc::clone(&$store.data().cpu);
+        let call = Metered::new(meter, Box::pin($call));
+        match tokio::time::timeout($wall, call).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(classify($store.data(), &error)),
+            Err(_) => Err(Fault {
+                kind: FaultKind::Timeout,
+                detail: format!("no answer within {} ms", $wall.as_millis()),
+            }),
+        }
+    }};
+}
+
+fn classify(state: &InstanceState, error: &wasmtime::Error) -> Fault {
+    let (kind, detail) = if state.cpu_exhausted {
+        let budget_ms = state.cpu_budget.as_millis();
+        (FaultKind::Cpu, format!("it computed for more than {budget_ms} ms"))
+    } else if state.memory.refused() {
+        (FaultKind::Memory, String::from("it wanted more memory than it may have"))
+    } else {
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::StackOverflow) => {
+                (FaultKind::Stack, String::from("it recursed too deeply"))
+            }
+            Some(Trap::UnreachableCodeReached) => {
+                (FaultKind::Trap, String::from("it panicked or aborted (see its log)"))
+            }
+            Some(trap) => (FaultKind::Trap, trap.to_string()),
+            None => {
+                let text = format!("{error:#}");
+                let kind = if text.contains("fuel") || text.contains("too large") {
+                    FaultKind::HostCall
+                } else {
+                    FaultKind::Trap
+                };
+                (kind, super::log::cut(&text, limits::ERROR_BYTES_MAX).to_owned())
+            }
+        }
+    };
+    Fault { kind, detail }
+}
+
+/// Asks a component what it is, in a sandbox that can reach nothing.
+pub(super) async fn describe(
+    engine: &Engine,
+    pre: &v0_1_0::PluginPre<InstanceState>,
+    name: &PluginName,
+    digest: Digest,
+) -> Result<metadata::Manifest, Fault> {
+    let speaker = Speaker {
+        tenant: String::new(),
+        channel: String::new(),
+        plugin: name.to_string(),
+        digest: short(digest),
+    };
+    let log = LogSink::new(Arc::new(speaker), None);
+    let state =
+        InstanceState::new(log, Arc::new(Kv::default()), None, limits::MEMORY_BYTES_MAX);
+    let mut store = new_store(engine, state);
+    let wall = limits::INITIALIZE_WALL;
+    arm(&mut store, wall, limits::SEND_CPU_DEFAULT, "");
+    let plugin = run!(store, wall, pre.instantiate_async(&mut store))?;
+    let metadata = plugin.conductor_channel_metadata();
+    run!(store, wall, metadata.call_describe(&mut store))
+}
+
+/// The part of a digest that people compare.
+pub(super) fn short(digest: Digest) -> String {
+    let mut text = digest.to_string();
+    text.truncate("sha256:".len() + 12);
+    text
+}
+
+impl Instance {
+    /// Instantiates and initializes.
+    pub(super) async fn start(engine: &Engine, spec: &Spec) -> Result<Self, StartError> {
+        let log = LogSink::new(Arc::clone(&spec.speaker), Some(Arc::clone(&spec.egress)));
+        let state = InstanceState::new(
+            log,
+            Arc::clone(&spec.kv),
+            Some(Arc::clone(&spec.egress)),
+            spec.limits.memory_bytes,
+        );
+        let mut store = new_store(engine, state);
+        let wall = limits::INITIALIZE_WALL;
+        // A language runtime starts up in here: it may compute as long as it may take.
+        arm(&mut store, wall, wall, "");
+        let started = run!(store, wall, spec.plugin.pre().instantiate_async(&mut store));
+        let plugin = started.map_err(StartError::Fault)?;
+        let context = channel_types::Context {
+            tenant_id: spec.tenant_id.clone(),
+            tenant_name: spec.tenant_name.clone(),
+            channel: spec.speaker.channel.clone(),
+            options: spec.options.clone(),
+            secrets: spec.secret_names.clone(),
+        };
+        let channel = plugin.conductor_channel_channel();
+        let answer = run!(store, wall, channel.call_initialize(&mut store, &context));
+        match answer.map_err(StartError::Fault)? {
+            Ok(()) => {
+                Ok(Self { store, plugin, wall: spec.limits.wall, cpu: spec.limits.cpu })
+            }
+            Err(failure) => {
+                let (problem, temporary) = v0_1_0::failure(failure);
+                Err(StartError::Refused { problem, temporary })
+            }
+        }
+    }
+
+    /// One `send`. The instance comes back unless it failed.
+    pub(super) async fn send(mut self, call: SendCall) -> (Outcome, Usage, Option<Self>) {
+        let wall = self.wall;
+        let id = call.id.to_string();
+        arm(&mut self.store, wall, self.cpu, &id);
+        let message = match message(call, id, wall) {
+            Ok(message) => message,
+            Err(problem) => return (Outcome::Rejected(problem), Usage::default(), Some(self)),
+        };
+        let channel = self.plugin.conductor_channel_channel();
+        let answer = run!(self.store, wall, channel.call_send(&mut self.store, &message));
+        let usage = self.usage();
+        match answer {
+            Ok(result) => (v0_1_0::outcome(result), usage, Some(self)),
+            Err(fault) => (Outcome::Fault(fault), usage, None),
+        }
+    }
+
+    /// Asks the plugin how it is.
+    pub(super) async fn health(mut self) -> Result<(Health, Self), Fault> {
+        let wall = limits::HEALTH_WALL;
+        arm(&mut self.store, wall, self.cpu, "");
+        let channel = self.plugin.conductor_channel_channel();
+        let report = run!(self.store, wall, channel.call_health(&mut self.store))?;
+        Ok((v0_1_0::health(report), self))
+    }
+
+    /// The last call, and the end.
+    pub(super) async fn shutdown(mut self) -> Result<(), Fault> {
+        let wall = limits::SHUTDOWN_WALL;
+        arm(&mut self.store, wall, self.cpu, "");
+        let channel = self.plugin.conductor_channel_channel();
+        run!(self.store, wall, channel.call_shutdown(&mut self.store))
+    }
+
+    fn usage(&self) -> Usage {
+        let state = self.store.data();
+        Usage {
+            cpu: state.cpu.used(),
+            memory_bytes_peak: state.memory.bytes_peak(),
+            log_lines_dropped: state.log.take_dropped(),
+        }
+    }
+}
+
+fn message(
+    call: SendCall,
+    id: String,
+    wall: Duration,
+) -> Result<channel_types::Message, Problem> {
+    let envelope = call.envelope;
+    let attachments: Result<Vec<_>, Problem> =
+        envelope.attachments.into_iter().map(attachment).collect();
+    Ok(channel_types::Message {
+        delivery_key: format!("{id}:{}", call.generation),
+        id,
+        attempt: call.attempt,
+        target: envelope.target_id,
+        title: envelope.title,
+        body: envelope.message,
+        format: v0_1_0::format(envelope.format),
+        priority: v0_1_0::priority(call.priority),
+        data: if envelope.data.is_empty() {
+            String::from("{}")
+        } else {
+            serde_json::Value::Object(envelope.data).to_string()
+        },
+        attachments: attachments?,
+        created_at: call.created_at,
+        expires_at: call.expires_at,
+        deadline_ms: u32::try_from(wall.as_millis()).unwrap_or(u32::MAX),
+    })
+}
+
+fn attachment(attachment: Attachment) -> Result<channel_types::Attachment, Problem> {
+    use base64::Engine as _;
+    let content =
+        base64::engine::general_purpose::STANDARD.decode(&attachment.content).map_err(|error| {
+            Problem {
+                code: String::from("invalid_attachment"),
+                detail: format!("attachment \"{}\" is not base64: {error}", attachment.name),
+            }
+        })?;
+    Ok(channel_types::Attachment {
+        name: attachment.name,
+        content_type: attachment.content_type,
+        content,
+    })
+}

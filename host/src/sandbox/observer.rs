@@ -1,0 +1,21 @@
+//! What the sandbox tells the rest of the host as it happens.
+
+use super::{
+    instance::Usage,
+    outcome::{Fault, FaultKind},
+    plugin::LoadedPlugin,
+};
+use crate::ids::PluginName;
+
+/// Somebody who counts, and who acts when a plugin fails its probation. Called on the hot path: do
+/// not wait.
+pub trait Observer: Send + Sync + 'static {
+    /// An instance was created and initialized.
+    fn instance_started(&self, plugin: &PluginName);
+    /// A call is over.
+    fn call(&self, plugin: &PluginName, usage: &Usage);
+    /// A call ended with a fault.
+    fn fault(&self, plugin: &PluginName, kind: FaultKind);
+    /// A plugin has struck [`crate::limits::PROBATION_STRIKES`] times without one success.
+    fn probation_failed(&self, plugin: &LoadedPlugin, fault: &Fault);
+}

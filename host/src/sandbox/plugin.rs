@@ -1,0 +1,229 @@
+//! From a file's bytes to a plugin that can be instantiated: checked, compiled (once for each
+//! digest), linked, and asked what it is.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use wasmtime::component::Component;
+
+use super::{
+    bindings::v0_1_0,
+    cache::CompileCache,
+    engine::Engine,
+    instance,
+    manifest::Manifest,
+    outcome::Fault,
+    version::{self, VersionError},
+};
+use crate::{
+    ids::{Digest, PluginName},
+    limits,
+};
+
+/// A plugin that is ready to be instantiated.
+pub struct LoadedPlugin {
+    name: PluginName,
+    digest: Digest,
+    manifest: Manifest,
+    interface: String,
+    pre: v0_1_0::PluginPre<super::state::InstanceState>,
+    /// Whether it was compiled just now, and how long that took.
+    compiled_in: Option<Duration>,
+    probation: Probation,
+}
+
+/// Whether a plugin has shown yet that it works.
+#[derive(Debug, Default)]
+struct Probation {
+    proven: AtomicBool,
+    strikes: AtomicU32,
+}
+
+/// Why a file cannot be used.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LoadError {
+    /// Larger than a plugin may be.
+    #[error("it has {bytes} bytes, more than the {max} that a plugin may have")]
+    TooLarge {
+        /// How large it is.
+        bytes: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// Not the file that plugins.toml names.
+    #[error(
+        "its digest is {found}, and plugins.toml pins {expected}: put the pinned file back, or the \
+         new digest into plugins.toml"
+    )]
+    Digest {
+        /// The file's.
+        found: Digest,
+        /// plugins.toml's.
+        expected: Digest,
+    },
+    /// Not a plugin, or one for another host.
+    #[error(transparent)]
+    Version(#[from] VersionError),
+    /// The compiler refuses it.
+    #[error("it does not compile: {0}")]
+    Compile(String),
+    /// It imports what this host does not offer.
+    #[error("it does not fit this host: {0}")]
+    Link(String),
+    /// It could not say what it is.
+    #[error("its `describe` failed: {0}")]
+    Describe(Fault),
+    /// What it says of itself cannot be right.
+    #[error("{0}")]
+    Manifest(String),
+}
+
+impl LoadedPlugin {
+    /// Loads a component. Compiling happens off the async threads, one component at a time.
+    ///
+    /// # Errors
+    /// Says what is wrong with the file and how to mend it.
+    pub async fn load(
+        engine: &Arc<Engine>,
+        cache: Option<&CompileCache>,
+        name: PluginName,
+        bytes: Arc<[u8]>,
+        pinned: Option<Digest>,
+    ) -> Result<Self, LoadError> {
+        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if size > limits::WASM_FILE_BYTES_MAX {
+            return Err(LoadError::TooLarge { bytes: size, max: limits::WASM_FILE_BYTES_MAX });
+        }
+        let permit = engine.compiles.acquire().await;
+        let prepared = tokio::task::spawn_blocking({
+            let engine = Arc::clone(engine);
+            let cache = cache.cloned();
+            move || prepare(&engine, cache.as_ref(), &bytes, pinned)
+        })
+        .await;
+        drop(permit);
+        let prepared = prepared
+            .map_err(|error| LoadError::Compile(format!("the compiler itself failed: {error}")))??;
+        let link = |error: wasmtime::Error| LoadError::Link(format!("{error:#}"));
+        let pre = engine.linker().instantiate_pre(&prepared.component).map_err(link)?;
+        let pre = v0_1_0::PluginPre::new(pre).map_err(link)?;
+        let manifest = instance::describe(engine, &pre, &name, prepared.digest)
+            .await
+            .map_err(LoadError::Describe)?;
+        let manifest = v0_1_0::manifest(manifest).map_err(LoadError::Manifest)?;
+        jsonschema::meta::validate(&manifest.options_schema).map_err(|error| {
+            LoadError::Manifest(format!("its options-schema is no JSON Schema: {error}"))
+        })?;
+        Ok(Self {
+            name,
+            digest: prepared.digest,
+            manifest,
+            interface: prepared.interface,
+            pre,
+            compiled_in: prepared.compiled_in,
+            probation: Probation::default(),
+        })
+    }
+
+    /// Its name in plugins.toml.
+    #[must_use]
+    pub const fn name(&self) -> &PluginName {
+        &self.name
+    }
+
+    /// The digest of its file.
+    #[must_use]
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub const fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The version of the WIT package that it was built for.
+    #[must_use]
+    pub fn interface(&self) -> &str {
+        &self.interface
+    }
+
+    /// How long it was compiled, when it was not in the cache.
+    #[must_use]
+    pub const fn compiled_in(&self) -> Option<Duration> {
+        self.compiled_in
+    }
+
+    pub(super) const fn pre(&self) -> &v0_1_0::PluginPre<super::state::InstanceState> {
+        &self.pre
+    }
+
+    /// A call ended well.
+    pub(super) fn prove(&self) {
+        if !self.probation.proven.load(Ordering::Relaxed) {
+            self.probation.proven.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether a call has ever ended well.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.probation.proven.load(Ordering::Acquire)
+    }
+
+    /// A call ended with a fault. True when the plugin has failed its probation just now.
+    pub(super) fn strike(&self) -> bool {
+        let strikes = self.probation.strikes.fetch_add(1, Ordering::AcqRel) + 1;
+        !self.is_proven() && strikes == limits::PROBATION_STRIKES
+    }
+}
+
+impl fmt::Debug for LoadedPlugin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("LoadedPlugin")
+            .field("name", &self.name)
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Prepared {
+    digest: Digest,
+    interface: String,
+    component: Component,
+    compiled_in: Option<Duration>,
+}
+
+fn prepare(
+    engine: &Engine,
+    cache: Option<&CompileCache>,
+    bytes: &[u8],
+    pinned: Option<Digest>,
+) -> Result<Prepared, LoadError> {
+    let digest = Digest::of(bytes);
+    if let Some(expected) = pinned
+        && expected != digest
+    {
+        return Err(LoadError::Digest { found: digest, expected });
+    }
+    let interface = version::check(bytes)?;
+    if let Some(component) = cache.and_then(|cache| cache.load(engine.wasmtime(), &digest)) {
+        return Ok(Prepared { digest, interface, component, compiled_in: None });
+    }
+    let began = Instant::now();
+    let component = Component::from_binary(engine.wasmtime(), bytes)
+        .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+    let compiled_in = Some(began.elapsed());
+    if let Some(cache) = cache {
+        cache.store(&component, &digest);
+    }
+    Ok(Prepared { digest, interface, component, compiled_in })
+}

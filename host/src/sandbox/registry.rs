@@ -1,0 +1,266 @@
+//! The bindings that are alive, made at the first message and kept over reloads that do not change
+//! them.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::{
+    binding::{Binding, BindingStatus},
+    engine::Engine,
+    instance::{Instance, StartError},
+    kv::Kv,
+    observer::Observer,
+    outcome::{Fault, Health},
+    plugin::LoadedPlugin,
+    spec,
+};
+use crate::{
+    config::{Channel, Plugin, Tenant},
+    egress::Egress,
+    generation::Generation,
+    store::Lane,
+    tasks::Tasks,
+};
+
+/// Instances that are closed at once when the process has as many as it may.
+const EVICT_AT_ONCE: usize = 64;
+
+/// Why a lane has no binding now.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Unavailable {
+    /// The channel is not configured (any more).
+    #[error("there is no such channel now")]
+    NoChannel,
+    /// Its plugin is not loaded.
+    #[error("its plugin \"{plugin}\" is not loaded: {why}")]
+    NoPlugin {
+        /// Which.
+        plugin: String,
+        /// Why.
+        why: String,
+    },
+    /// Channel and plugin do not fit.
+    #[error("{0}")]
+    Misconfigured(String),
+}
+
+/// All bindings of the process.
+pub struct Sandbox {
+    engine: Arc<Engine>,
+    egress: Arc<Egress>,
+    observer: Arc<dyn Observer>,
+    tasks: Tasks,
+    bindings: Mutex<HashMap<Lane, Entry>>,
+}
+
+struct Entry {
+    binding: Arc<Binding>,
+    /// The generation that it was last compared with.
+    generation: u64,
+}
+
+/// What a binding is made from, in one generation.
+struct Parts<'a> {
+    tenant: &'a Tenant,
+    channel: &'a Arc<Channel>,
+    config: &'a Plugin,
+    plugin: &'a Arc<LoadedPlugin>,
+}
+
+impl Sandbox {
+    /// An empty sandbox.
+    #[must_use]
+    pub fn new(
+        engine: Arc<Engine>,
+        egress: Arc<Egress>,
+        observer: Arc<dyn Observer>,
+        tasks: Tasks,
+    ) -> Arc<Self> {
+        Arc::new(Self { engine, egress, observer, tasks, bindings: Mutex::default() })
+    }
+
+    /// The engine.
+    #[must_use]
+    pub const fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Lane, Entry>> {
+        self.bindings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The binding of a lane in `generation`, made if need be.
+    ///
+    /// # Errors
+    /// Says why there is none.
+    pub fn binding(
+        &self,
+        generation: &Generation,
+        lane: &Lane,
+    ) -> Result<Arc<Binding>, Unavailable> {
+        let mut bindings = self.lock();
+        if let Some(entry) = bindings.get(lane)
+            && entry.generation == generation.number
+        {
+            return Ok(Arc::clone(&entry.binding));
+        }
+        let parts = parts(generation, lane)?;
+        let kv = match bindings.get_mut(lane) {
+            Some(entry) if same(&entry.binding, &parts) => {
+                entry.generation = generation.number;
+                return Ok(Arc::clone(&entry.binding));
+            }
+            Some(entry) if entry.binding.spec.plugin.name() == parts.plugin.name() => {
+                Arc::clone(&entry.binding.spec.kv)
+            }
+            _ => Arc::new(Kv::default()),
+        };
+        let spec = self.spec(&parts, kv).map_err(Unavailable::Misconfigured)?;
+        let binding = Binding::new(
+            spec,
+            Arc::clone(&self.engine),
+            Arc::clone(&self.observer),
+            self.tasks.clone(),
+        );
+        let entry = Entry { binding: Arc::clone(&binding), generation: generation.number };
+        if let Some(old) = bindings.insert(lane.clone(), entry) {
+            old.binding.retire();
+        }
+        Ok(binding)
+    }
+
+    fn spec(&self, parts: &Parts<'_>, kv: Arc<Kv>) -> Result<super::binding::Spec, String> {
+        spec::build(
+            &self.egress,
+            parts.tenant,
+            parts.channel,
+            parts.config,
+            Arc::clone(parts.plugin),
+            kv,
+        )
+    }
+
+    /// Retires every binding that `generation` changes or no longer has. Their running calls end
+    /// as they would have.
+    pub fn adopt(&self, generation: &Generation) {
+        let mut retired = 0_usize;
+        self.lock().retain(|lane, entry| {
+            let keep = parts(generation, lane).is_ok_and(|parts| same(&entry.binding, &parts));
+            if keep {
+                entry.generation = generation.number;
+            } else {
+                entry.binding.retire();
+                retired += 1;
+            }
+            keep
+        });
+        if retired > 0 {
+            tracing::debug!(retired, generation = generation.number, "bindings changed");
+        }
+    }
+
+    /// Makes room when the process has as many instances as it may.
+    pub fn evict_idle(&self) -> usize {
+        let mut idle: Vec<_> = self
+            .lock()
+            .values()
+            .filter_map(|entry| Some((entry.binding.idle_since()?, Arc::clone(&entry.binding))))
+            .collect();
+        idle.sort_by_key(|(since, _)| *since);
+        idle.iter().take(EVICT_AT_ONCE).filter(|(_, binding)| binding.evict_one()).count()
+    }
+
+    /// Tries a channel in an instance of its own, under its real grants: starts it, asks how it
+    /// is, shuts it down.
+    ///
+    /// # Errors
+    /// When the plugin misbehaves or refuses to start for good.
+    pub async fn canary(&self, generation: &Generation, lane: &Lane) -> Result<Health, String> {
+        let spec = {
+            let parts = parts(generation, lane).map_err(|error| error.to_string())?;
+            self.spec(&parts, Arc::new(Kv::default()))?
+        };
+        let failed = |what: &str, fault: &Fault| format!("`{what}` failed: {fault}");
+        let instance = match Instance::start(&self.engine, &spec).await {
+            Ok(instance) => instance,
+            Err(StartError::Fault(fault)) => return Err(failed("initialize", &fault)),
+            Err(StartError::Refused { problem, .. }) => {
+                return Err(format!("`initialize` says {}: {}", problem.code, problem.detail));
+            }
+        };
+        let (health, instance) =
+            instance.health().await.map_err(|fault| failed("health", &fault))?;
+        instance.shutdown().await.map_err(|fault| failed("shutdown", &fault))?;
+        Ok(health)
+    }
+
+    /// How every live binding is.
+    #[must_use]
+    pub fn status(&self) -> Vec<BindingStatus> {
+        self.lock().values().map(|entry| entry.binding.status()).collect()
+    }
+
+    /// Ends all instances, within `grace`. True when all of them ended by themselves.
+    pub async fn shutdown(&self, grace: Duration) -> bool {
+        let bindings: Vec<_> =
+            self.lock().drain().map(|(_, entry)| entry.binding).collect();
+        for binding in &bindings {
+            binding.retire();
+        }
+        let all = async {
+            for binding in &bindings {
+                binding.drained().await;
+            }
+        };
+        tokio::time::timeout(grace, all).await.is_ok()
+    }
+}
+
+fn parts<'a>(generation: &'a Generation, lane: &Lane) -> Result<Parts<'a>, Unavailable> {
+    let config = &generation.config;
+    let tenant = config.tenants.get(&lane.tenant).ok_or(Unavailable::NoChannel)?;
+    let channel = tenant.channels.get(&lane.channel).ok_or(Unavailable::NoChannel)?;
+    let no_plugin = |why: &str| Unavailable::NoPlugin {
+        plugin: channel.plugin.to_string(),
+        why: why.to_owned(),
+    };
+    let plugin_config = config
+        .plugins
+        .get(&channel.plugin)
+        .ok_or_else(|| no_plugin("it is not in plugins.toml, or not enabled"))?;
+    let plugin = generation.plugins.get(&channel.plugin).ok_or_else(|| {
+        let why = generation.plugin_failures.get(&channel.plugin);
+        no_plugin(why.map_or("it has not been loaded yet", String::as_str))
+    })?;
+    Ok(Parts { tenant, channel, config: plugin_config, plugin })
+}
+
+/// Whether a binding would be made just like it is.
+fn same(binding: &Binding, parts: &Parts<'_>) -> bool {
+    let spec = &binding.spec;
+    let same_plugin =
+        Arc::ptr_eq(&spec.plugin, parts.plugin) || spec.plugin.digest() == parts.plugin.digest();
+    let same_channel =
+        Arc::ptr_eq(&spec.channel, parts.channel) || channels_equal(&spec.channel, parts.channel);
+    same_plugin
+        && same_channel
+        && spec.plugin.name() == parts.plugin.name()
+        && spec.grants == parts.config.grants
+        && spec.limits == parts.config.limits
+        && spec.tenant_name == *parts.tenant.name
+}
+
+/// Equal in what an instance is made from; where it stands in the file does not matter.
+fn channels_equal(one: &Channel, other: &Channel) -> bool {
+    one.plugin == other.plugin && one.options == other.options && one.secrets == other.secrets
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Sandbox").finish_non_exhaustive()
+    }
+}

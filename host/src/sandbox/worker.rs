@@ -1,0 +1,143 @@
+//! A worker: the task that owns one instance, from its first call to its last.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::{
+    binding::{Binding, Job},
+    instance::{Instance, StartError, Usage},
+    outcome::{Outcome, RetryScope},
+};
+use crate::limits;
+
+/// What a worker is told.
+pub(super) enum Message {
+    /// Do this.
+    Job(Job),
+    /// Shut the instance down and end.
+    Stop,
+}
+
+/// Serves `first` and then whatever comes, until it has been idle for too long, is told to stop, or
+/// its instance fails.
+pub(super) async fn run(binding: &Binding, worker: u64, first: Job) {
+    let (sender, mut messages) = mpsc::channel(1);
+    let mut next = Some(first);
+    let mut held: Option<Held> = None;
+    loop {
+        let job = match next.take() {
+            Some(job) => job,
+            None => {
+                if !binding.park(worker, sender.clone()) {
+                    break;
+                }
+                match wait(binding, worker, &mut messages).await {
+                    Some(job) => job,
+                    None => break,
+                }
+            }
+        };
+        let Job { call, reply } = job;
+        let instance = match held.take() {
+            Some(held) => held,
+            None => match Instance::start(&binding.engine, &binding.spec).await {
+                Ok(instance) => {
+                    binding.observer.instance_started(binding.spec.plugin.name());
+                    Held::new(instance)
+                }
+                Err(StartError::Fault(fault)) => {
+                    binding.struck(&fault);
+                    reply.give(Outcome::Fault(fault), Usage::default());
+                    return;
+                }
+                Err(StartError::Refused { problem, temporary: true }) => {
+                    let scope = RetryScope::Credential;
+                    let outcome = Outcome::Retry { problem, after: None, scope };
+                    reply.give(outcome, Usage::default());
+                    return;
+                }
+                Err(StartError::Refused { problem, temporary: false }) => {
+                    reply.give(Outcome::Misconfigured(problem), Usage::default());
+                    return;
+                }
+            },
+        };
+        let Held { instance, born, age_max, calls } = instance;
+        let (outcome, usage, back) = instance.send(call).await;
+        binding.observer.call(binding.spec.plugin.name(), &usage);
+        match back {
+            Some(instance) => {
+                binding.succeeded();
+                reply.give(outcome, usage);
+                let calls = calls + 1;
+                let spent = Held { instance, born, age_max, calls };
+                if spent.is_worn() {
+                    spent.end(binding).await;
+                } else {
+                    held = Some(spent);
+                }
+            }
+            None => {
+                if let Outcome::Fault(fault) = &outcome {
+                    binding.struck(fault);
+                }
+                reply.give(outcome, usage);
+                return;
+            }
+        }
+    }
+    if let Some(held) = held {
+        held.end(binding).await;
+    }
+}
+
+/// The next job; none when the worker is to end.
+async fn wait(
+    binding: &Binding,
+    worker: u64,
+    messages: &mut mpsc::Receiver<Message>,
+) -> Option<Job> {
+    let message = match tokio::time::timeout(limits::INSTANCE_IDLE_MAX, messages.recv()).await {
+        Ok(message) => message,
+        Err(_) if binding.unpark(worker) => None,
+        // Somebody took it off the stack in this very moment: the message is coming.
+        Err(_) => messages.recv().await,
+    };
+    match message {
+        Some(Message::Job(job)) => Some(job),
+        Some(Message::Stop) | None => None,
+    }
+}
+
+/// An instance with its age.
+struct Held {
+    instance: Instance,
+    born: Instant,
+    age_max: Duration,
+    calls: u32,
+}
+
+impl Held {
+    fn new(instance: Instance) -> Self {
+        let age_max = limits::INSTANCE_AGE_MAX.mul_f64(0.9 + 0.2 * fastrand::f64());
+        Self { instance, born: Instant::now(), age_max, calls: 0 }
+    }
+
+    fn is_worn(&self) -> bool {
+        self.calls >= limits::INSTANCE_CALLS_MAX || self.born.elapsed() >= self.age_max
+    }
+
+    async fn end(self, binding: &Binding) {
+        if let Err(fault) = self.instance.shutdown().await {
+            // It is gone either way; the record is for the plugin's author.
+            binding.observer.fault(binding.spec.plugin.name(), fault.kind);
+            tracing::warn!(
+                tenant = binding.spec.tenant_id,
+                channel = %binding.spec.lane.channel,
+                plugin = %binding.spec.plugin.name(),
+                "`shutdown` failed: {fault}"
+            );
+        }
+    }
+}
