@@ -1,20 +1,20 @@
 //! The body of a message (https://docs.discord.com/developers/resources/message#create-message).
 
 use conductor_sdk::{LengthUnit, Message, Priority, SendError, text::length};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::text;
 
 /// Characters of `content`.
-const CONTENT_MAX: usize = 2_000;
+pub(crate) const CONTENT_MAX: u32 = 2_000;
 /// Characters of an embed's title and of its description
 /// (https://docs.discord.com/developers/resources/message#embed-object-embed-limits). Together they
 /// stay below the 6,000 that a message's embeds may have.
-const EMBED_TITLE_MAX: usize = 256;
-const EMBED_DESCRIPTION_MAX: usize = 4_096;
+const EMBED_TITLE_MAX: u32 = 256;
+const EMBED_DESCRIPTION_MAX: u32 = 4_096;
 
 /// How a title is shown.
-#[derive(Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TitleStyle {
     /// As a bold first line.
@@ -25,7 +25,7 @@ pub enum TitleStyle {
 }
 
 /// What happens to a message that is longer than Discord takes.
-#[derive(Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Overflow {
     /// It is rejected.
@@ -87,7 +87,7 @@ fn content(message: &Message, overflow: Overflow) -> Result<String, SendError> {
         Some(title) => format!("**{title}**\n"),
         None => String::new(),
     };
-    let room = CONTENT_MAX - characters(&content);
+    let room = CONTENT_MAX.saturating_sub(characters(&content));
     content.push_str(&body(message, room, overflow)?);
     Ok(content)
 }
@@ -103,7 +103,7 @@ fn embed(message: &Message, overflow: Overflow) -> Result<Embed, SendError> {
 /// The title on one line. It is plain text, whatever the body is.
 fn title(
     message: &Message,
-    length_max: usize,
+    length_max: u32,
     overflow: Overflow,
 ) -> Result<Option<String>, SendError> {
     let Some(title) = &message.title else { return Ok(None) };
@@ -114,14 +114,14 @@ fn title(
     fit(&line, conductor_sdk::Format::Plain, length_max, overflow, "title").map(Some)
 }
 
-fn body(message: &Message, length_max: usize, overflow: Overflow) -> Result<String, SendError> {
+fn body(message: &Message, length_max: u32, overflow: Overflow) -> Result<String, SendError> {
     fit(&message.body, message.format, length_max, overflow, "message")
 }
 
 fn fit(
     text: &str,
     format: conductor_sdk::Format,
-    length_max: usize,
+    length_max: u32,
     overflow: Overflow,
     what: &str,
 ) -> Result<String, SendError> {
@@ -142,8 +142,8 @@ fn fit(
     }
 }
 
-fn characters(text: &str) -> usize {
-    length(text, LengthUnit::Characters)
+fn characters(text: &str) -> u32 {
+    u32::try_from(length(text, LengthUnit::Characters)).unwrap_or(u32::MAX)
 }
 
 /// Discord's own palette: grey, blurple, yellow, red.

@@ -11,8 +11,8 @@ mod nonce;
 mod text;
 
 use conductor_sdk::{
-    Channel, Context, Failure, Format, HealthReport, Manifest, Message, RateScope, Receipt,
-    SendError,
+    Channel, Context, Failure, Format, HealthReport, LengthUnit, Manifest, Message, RateScope,
+    Receipt, SendError,
     http::{HttpError, Request},
     secrets, serde_json,
 };
@@ -34,8 +34,7 @@ pub struct Options {
     /// As a bot: the channel to send to when a notification names no target.
     #[schemars(regex(pattern = "^[0-9]{1,20}$"))]
     channel_id: Option<String>,
-    /// Through a webhook: the webhook's id, the number in its URL. Its token is the secret
-    /// WEBHOOK_TOKEN.
+    /// Through a webhook: the number in its URL. The text behind it is the secret WEBHOOK_TOKEN.
     #[schemars(regex(pattern = "^[0-9]{1,20}$"))]
     webhook_id: Option<String>,
     /// Through a webhook: the thread to send to when a notification names no target.
@@ -88,6 +87,7 @@ impl Channel for Discord {
             )
             .host("https://discord.com")
             .host("option:api_base")
+            .body_max(body::CONTENT_MAX, LengthUnit::Characters)
             .formats([Format::Plain, Format::Markdown])
             .rate(RateScope::Credential, 50, Duration::from_secs(1))
     }

@@ -15,7 +15,8 @@ pub(crate) fn markdown(body: &str, format: Format) -> Cow<'_, str> {
 
 /// The longest beginning of `body`, with an ellipsis, whose markdown is at most `length_max`
 /// characters long. Cut before it is escaped: a cut behind a backslash would escape what follows.
-pub(crate) fn markdown_cut(body: &str, format: Format, length_max: usize) -> String {
+pub(crate) fn markdown_cut(body: &str, format: Format, length_max: u32) -> String {
+    let length_max = usize::try_from(length_max).unwrap_or(usize::MAX - 1);
     let cut = |length: usize| {
         let beginning = text::truncate(body, length, LengthUnit::Characters);
         markdown(&beginning, format).into_owned()
@@ -90,8 +91,8 @@ mod tests {
     #[test]
     fn a_cut_fills_the_limit_and_never_ends_in_a_lone_backslash() {
         let body = "a_b".repeat(100);
-        for length_max in 1..200 {
-            let cut = markdown_cut(&body, Format::Plain, length_max);
+        for length_max in 1..200_usize {
+            let cut = markdown_cut(&body, Format::Plain, u32::try_from(length_max).unwrap());
             assert!(cut.chars().count() <= length_max, "{length_max}: {cut}");
             assert!(cut.chars().count() + 2 > length_max, "{length_max}: {cut}");
             assert!(cut.ends_with('…'), "{cut}");
