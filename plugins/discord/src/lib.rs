@@ -1,1 +1,225 @@
-//! Written next.
+//! Sends notifications to Discord: as a bot into any channel that the bot may write to, or through
+//! a webhook into the one channel that the webhook belongs to.
+//!
+//! No gateway connection is needed to send
+//! (https://docs.discord.com/developers/resources/message#create-message), so the channel keeps
+//! nothing between two messages.
+
+mod body;
+mod errors;
+mod nonce;
+mod text;
+
+use conductor_sdk::{
+    Channel, Context, Failure, Format, HealthReport, LengthUnit, Manifest, Message, RateScope,
+    Receipt, SendError,
+    http::{HttpError, Request},
+    secrets, serde_json,
+};
+use std::time::Duration;
+
+pub use body::{Overflow, TitleStyle};
+
+const BOT_TOKEN: &str = "BOT_TOKEN";
+const WEBHOOK_TOKEN: &str = "WEBHOOK_TOKEN";
+const API_BASE: &str = "https://discord.com/api/v10";
+
+/// The form that the API asks for (https://docs.discord.com/developers/reference#user-agent).
+const USER_AGENT: &str = concat!("DiscordBot (Conductor, ", env!("CARGO_PKG_VERSION"), ")");
+
+/// The channel's options.
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// As a bot: the channel to send to when a notification names no target.
+    #[schemars(regex(pattern = "^[0-9]{1,20}$"))]
+    channel_id: Option<String>,
+    /// Through a webhook: the number in its URL. The text behind it is the secret WEBHOOK_TOKEN.
+    #[schemars(regex(pattern = "^[0-9]{1,20}$"))]
+    webhook_id: Option<String>,
+    /// Through a webhook: the thread to send to when a notification names no target.
+    #[schemars(regex(pattern = "^[0-9]{1,20}$"))]
+    thread_id: Option<String>,
+    /// Where the API is, for a proxy or a test.
+    #[serde(default = "default_api_base")]
+    #[schemars(regex(pattern = "^https?://"))]
+    api_base: String,
+    /// How a title is shown.
+    #[serde(default)]
+    title_style: TitleStyle,
+    /// What happens to a message that is longer than Discord takes.
+    #[serde(default)]
+    overflow: Overflow,
+}
+
+fn default_api_base() -> String {
+    API_BASE.to_owned()
+}
+
+/// See the crate's own documentation.
+pub struct Discord {
+    options: Options,
+    mode: Mode,
+}
+
+/// As what the channel sends.
+enum Mode {
+    Bot,
+    Webhook { id: String },
+}
+
+impl Channel for Discord {
+    type Options = Options;
+
+    // Not `deduplicates_by_key`: a bot's nonce does that, a webhook has none, and the manifest
+    // speaks for both. So each mode says by itself what a missing answer means (`no_answer`).
+    fn manifest() -> Manifest {
+        Manifest::default()
+            .optional_secret(
+                BOT_TOKEN,
+                "the bot's token (Developer Portal, your application, Bot, Reset Token); needed \
+                 unless webhook_id is set",
+            )
+            .optional_secret(
+                WEBHOOK_TOKEN,
+                "the last part of the webhook's URL (Edit Channel, Integrations, Webhooks); \
+                 needed with webhook_id",
+            )
+            .host("https://discord.com")
+            .host("option:api_base")
+            .body_max(body::CONTENT_MAX, LengthUnit::Characters)
+            .formats([Format::Plain, Format::Markdown])
+            .rate(RateScope::Credential, 50, Duration::from_secs(1))
+    }
+
+    fn initialize(context: Context<Options>) -> Result<Self, Failure> {
+        let has_secret = |name: &str| {
+            context.has_secret(name).then_some(()).ok_or_else(|| {
+                Failure::configuration("missing_secret", format!("configure the secret {name}"))
+            })
+        };
+        let mode = match &context.options.webhook_id {
+            Some(id) => {
+                has_secret(WEBHOOK_TOKEN)?;
+                Mode::Webhook { id: id.clone() }
+            }
+            None => {
+                has_secret(BOT_TOKEN)?;
+                Mode::Bot
+            }
+        };
+        let mut options = context.options;
+        options.api_base.truncate(options.api_base.trim_end_matches('/').len());
+        Ok(Self { options, mode })
+    }
+
+    fn send(&self, message: &Message) -> Result<Receipt, SendError> {
+        let mut body = body::build(message, self.options.title_style, self.options.overflow)?;
+        let request = match &self.mode {
+            Mode::Bot => {
+                let channel =
+                    snowflake(message.require_target(self.options.channel_id.as_deref())?)?;
+                body.nonce = Some(nonce::of(message));
+                body.enforce_nonce = true;
+                self.bot_request("POST", &format!("channels/{channel}/messages"))?
+            }
+            Mode::Webhook { id } => {
+                // Without `wait` a message that is not saved does not return an error.
+                let mut query = "?wait=true".to_owned();
+                if let Some(thread) = message.target_or(self.options.thread_id.as_deref()) {
+                    query.push_str("&thread_id=");
+                    query.push_str(snowflake(thread)?);
+                }
+                self.webhook_request("POST", id, &query)?
+            }
+        };
+        let response = request.json(&body).fetch().map_err(|error| self.no_answer(error))?;
+        if !response.is_success() {
+            return Err(errors::outcome(&response));
+        }
+        // Delivered, whatever the body looks like.
+        let sent: Sent = response.json().unwrap_or_default();
+        let mut receipt = Receipt::delivered();
+        receipt.provider_id = sent.id;
+        Ok(match sent.channel_id {
+            Some(channel) => receipt.detail("channel_id", channel),
+            None => receipt,
+        })
+    }
+
+    fn health(&self) -> HealthReport {
+        self.probe().unwrap_or_else(HealthReport::from)
+    }
+}
+
+/// What is of use of the message object that Discord answers with.
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct Sent {
+    id: Option<String>,
+    channel_id: Option<String>,
+}
+
+impl Discord {
+    fn bot_request(&self, method: &str, path: &str) -> Result<Request, SendError> {
+        let url = format!("{}/{path}", self.options.api_base);
+        let token = secrets::placeholder(BOT_TOKEN)?;
+        Ok(Request::new(method, url)
+            .header("authorization", format!("Bot {token}"))
+            .header("user-agent", USER_AGENT))
+    }
+
+    fn webhook_request(&self, method: &str, id: &str, query: &str) -> Result<Request, SendError> {
+        let id = snowflake(id)?;
+        let token = secrets::placeholder(WEBHOOK_TOKEN)?;
+        let url = format!("{}/webhooks/{id}/{token}{query}", self.options.api_base);
+        Ok(Request::new(method, url).header("user-agent", USER_AGENT))
+    }
+
+    /// A bot's message carries a nonce by which Discord recognises it for some minutes, so sending
+    /// it again is safe. A webhook's message has nothing like it.
+    fn no_answer(&self, error: HttpError) -> SendError {
+        match (&self.mode, SendError::from(error)) {
+            (Mode::Bot, SendError::Unknown(problem)) => {
+                SendError::retry(problem.code, problem.detail)
+            }
+            (_, error) => error,
+        }
+    }
+
+    /// Asks Discord whether the credential is valid.
+    fn probe(&self) -> Result<HealthReport, SendError> {
+        let request = match &self.mode {
+            Mode::Bot => self.bot_request("GET", "users/@me")?,
+            Mode::Webhook { id } => self.webhook_request("GET", id, "")?,
+        };
+        let response = request.fetch()?;
+        if !response.is_success() {
+            return Err(errors::outcome(&response));
+        }
+        let answer: serde_json::Value = response.json().unwrap_or_default();
+        let name = answer.get("username").or_else(|| answer.get("name"));
+        Ok(HealthReport {
+            detail: name
+                .and_then(serde_json::Value::as_str)
+                .map(|name| format!("Discord knows the credential as \"{name}\"")),
+            ..HealthReport::healthy()
+        })
+    }
+}
+
+/// Discord's ids are numbers. Anything else would become a part of the path.
+fn snowflake(id: &str) -> Result<&str, SendError> {
+    if (1..=20).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(id);
+    }
+    Err(SendError::rejected(
+        "invalid_target",
+        "the target must be the id of a Discord channel or thread: digits only",
+    ))
+}
+
+conductor_sdk::export!(Discord);
+
+#[cfg(test)]
+mod tests;
