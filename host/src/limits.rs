@@ -119,6 +119,23 @@ pub const EGRESS_REQUEST_BYTES_MAX: usize = MIB;
 pub const EGRESS_RESPONSE_BYTES_MAX: usize = MIB;
 /// All headers of an outbound request, or of an answer.
 pub const EGRESS_HEADER_BYTES_MAX: usize = 32 * KIB;
+/// An outbound request's URL: what common servers take.
+pub const EGRESS_URL_BYTES_MAX: usize = 8 * KIB;
+/// The longest wait for a name's addresses, inside [`CONNECT_TIMEOUT`].
+pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
+/// TLS sessions that one pool of connections can resume: a plugin talks to one or two hosts.
+pub const EGRESS_TLS_SESSIONS_PER_POOL: usize = 32;
+/// Name lookups running at the same time in the process. Each holds a thread of the blocking pool
+/// (512) until the system's resolver gives up, however short our own patience is.
+pub const LOOKUPS_MAX: usize = 128;
+/// Name lookups running at the same time for one pool of connections, so that one plugin with a dead
+/// name server cannot take all of [`LOOKUPS_MAX`].
+pub const LOOKUPS_PER_POOL: usize = 8;
+/// Texts for `authorization: Basic …` of one channel: user name and secret are nearly always one
+/// pair.
+pub const BASIC_AUTHS_MAX: usize = 64;
+/// The user name of one of these.
+pub const BASIC_AUTH_USERNAME_BYTES_MAX: usize = 256;
 /// Idle connections kept to one host by one pool.
 pub const EGRESS_IDLE_PER_HOST: usize = 64;
 /// An idle connection is closed after so long: below the minute that most load balancers allow.

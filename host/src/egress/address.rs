@@ -20,6 +20,12 @@ impl AddressRange {
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }
+
+    /// Whether this is just one address.
+    #[must_use]
+    pub fn is_single(&self) -> bool {
+        self.0.prefix_len() == self.0.max_prefix_len()
+    }
 }
 
 impl FromStr for AddressRange {

@@ -1,8 +1,33 @@
 //! The only way out of the sandbox. A byte leaves when the plugin asks for the origin, the operator
 //! grants it, and the address that the name resolves to at the moment of connecting is allowed.
+//!
+//! `fetch` is the door: it judges a request (`request`, `policy`, `guard`), puts the secrets in
+//! (`secrets`, `substitute`, `escape`), sends it over a pooled connection (`client`, `resolve`,
+//! `wire`) and takes secrets out of whatever comes back (`scrub`).
 
 mod address;
+mod client;
+mod error;
+mod escape;
+mod fetch;
+mod guard;
 mod pattern;
+mod policy;
+mod request;
+mod resolve;
+mod scrub;
+mod secrets;
+mod substitute;
+#[cfg(test)]
+mod tests;
+mod wire;
 
 pub use address::{AddressRange, AddressRangeError};
+pub use client::TlsSetupError;
+pub use error::FetchError;
+pub use fetch::{BindingEgress, Egress, EgressCount};
+pub use guard::{AddressDenied, AddressGuard};
 pub use pattern::{HostPattern, HostPatternError};
+pub use policy::{Denied, EgressPolicy};
+pub use request::parse_url;
+pub use secrets::{KeyEncoding, SecretError, SignatureAlgorithm, Vault};

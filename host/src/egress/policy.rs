@@ -1,0 +1,181 @@
+//! What one channel may reach: what its plugin asks for, what the operator grants, and the address
+//! ranges that are allowed beyond the default.
+
+use reqwest::Url;
+
+use super::{AddressRange, HostPattern};
+use crate::config::{Grants, Object};
+
+/// How an entry of a manifest's host list names the origin of an option's URL.
+const OPTION_PREFIX: &str = "option:";
+
+/// The parsed policy. In normal form (sorted, without repetitions), so that two that say the same
+/// are equal: connections are shared between channels whose policies are.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct EgressPolicy {
+    asks: Vec<HostPattern>,
+    grants: Vec<HostPattern>,
+    addresses: Vec<AddressRange>,
+}
+
+/// Which of the two is missing, in words for the operator. Holds the origin only: the rest of a URL
+/// may be a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// The plugin does not ask.
+    #[error(
+        "the plugin's manifest does not ask for {0}: only hosts that the plugin declares can be \
+         reached"
+    )]
+    NotAsked(String),
+    /// The operator does not grant.
+    #[error("plugins.toml does not grant {0} (add it to [plugin.grants] hosts)")]
+    NotGranted(String),
+}
+
+impl EgressPolicy {
+    /// The policy of a channel: `asks` as the manifest lists them (an origin with or without a
+    /// wildcard, or `option:NAME` for the origin of the URL in the channel's option NAME; an option
+    /// that is not set asks for nothing), and the operator's grants.
+    ///
+    /// # Errors
+    /// When an entry of `asks` is neither, or the option is no URL. The option's value is not shown.
+    pub fn new(asks: &[String], options: &Object, grants: &Grants) -> Result<Self, String> {
+        let mut parsed = Vec::with_capacity(asks.len());
+        for ask in asks {
+            match ask.strip_prefix(OPTION_PREFIX) {
+                Some(name) => parsed.extend(option_origin(name, options)?),
+                None => parsed.push(ask.parse::<HostPattern>().map_err(|error| error.to_string())?),
+            }
+        }
+        Ok(Self {
+            asks: normal(parsed),
+            grants: normal(grants.hosts.clone()),
+            addresses: normal(grants.addresses.clone()),
+        })
+    }
+
+    /// Nothing can be reached: the policy while a plugin describes itself.
+    #[must_use]
+    pub const fn nothing() -> Self {
+        Self { asks: Vec::new(), grants: Vec::new(), addresses: Vec::new() }
+    }
+
+    /// Whether a request may go to `url`, as far as its origin tells.
+    ///
+    /// # Errors
+    /// When the plugin does not ask for the origin or the operator does not grant it.
+    pub fn permits(&self, url: &Url) -> Result<(), Denied> {
+        let covered = |list: &[HostPattern]| list.iter().any(|pattern| pattern.matches(url));
+        if !covered(&self.asks) {
+            return Err(Denied::NotAsked(origin_text(url)));
+        }
+        if !covered(&self.grants) {
+            return Err(Denied::NotGranted(origin_text(url)));
+        }
+        Ok(())
+    }
+
+    /// What the operator grants.
+    #[must_use]
+    pub fn grants(&self) -> &[HostPattern] {
+        &self.grants
+    }
+
+    /// The ranges that are allowed although the default denies them.
+    #[must_use]
+    pub fn addresses(&self) -> &[AddressRange] {
+        &self.addresses
+    }
+}
+
+/// The origin of `url` for messages: never its path or query.
+pub(super) fn origin_text(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
+fn option_origin(name: &str, options: &Object) -> Result<Option<HostPattern>, String> {
+    let Some(value) = options.get(name) else { return Ok(None) };
+    // Not the pattern's own error: it shows the text, and a URL in an option may be a secret.
+    let origin = value.as_str().and_then(|url| HostPattern::origin_of(url).ok());
+    match origin {
+        Some(origin) => Ok(Some(origin)),
+        None => {
+            Err(format!("the option \"{name}\" must be a URL that begins with https:// or http://"))
+        }
+    }
+}
+
+fn normal<T: Ord>(mut list: Vec<T>) -> Vec<T> {
+    list.sort_unstable();
+    list.dedup();
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn policy(asks: &[&str], options: &serde_json::Value, hosts: &[&str]) -> EgressPolicy {
+        let asks: Vec<String> = asks.iter().map(ToString::to_string).collect();
+        let grants = Grants {
+            hosts: hosts.iter().map(|host| host.parse().unwrap()).collect(),
+            ..Grants::default()
+        };
+        EgressPolicy::new(&asks, options.as_object().unwrap(), &grants).unwrap()
+    }
+
+    fn permits(policy: &EgressPolicy, url: &str) -> Result<(), Denied> {
+        policy.permits(&Url::parse(url).unwrap())
+    }
+
+    #[test]
+    fn a_request_needs_the_ask_and_the_grant() {
+        let policy =
+            policy(&["https://a.example", "https://b.example"], &json!({}), &["https://a.example"]);
+        assert_eq!(permits(&policy, "https://a.example/x"), Ok(()));
+        let not_granted = permits(&policy, "https://b.example/secret").unwrap_err().to_string();
+        assert_eq!(
+            not_granted,
+            "plugins.toml does not grant https://b.example (add it to [plugin.grants] hosts)"
+        );
+        let not_asked = permits(&policy, "https://c.example/secret").unwrap_err().to_string();
+        assert!(not_asked.contains("does not ask for https://c.example:"), "{not_asked}");
+    }
+
+    #[test]
+    fn an_option_asks_for_the_origin_of_its_url() {
+        let options = json!({"url": "https://hooks.example:8443/T/B?x=1"});
+        let policy = policy(&["option:url", "option:absent"], &options, &["https://*:*"]);
+        assert_eq!(permits(&policy, "https://hooks.example:8443/other"), Ok(()));
+        assert!(permits(&policy, "https://hooks.example/").is_err());
+    }
+
+    #[test]
+    fn an_option_that_is_no_url_is_an_error_that_does_not_show_it() {
+        for value in [json!("hooks.example/T0KEN"), json!(7), json!("mailto:T0KEN@x")] {
+            let options = json!({"url": value});
+            let error = EgressPolicy::new(
+                &[String::from("option:url")],
+                options.as_object().unwrap(),
+                &Grants::default(),
+            )
+            .unwrap_err();
+            assert!(error.contains("\"url\"") && !error.contains("T0KEN"), "{error}");
+        }
+    }
+
+    #[test]
+    fn policies_that_say_the_same_are_equal() {
+        let one = policy(&["https://a", "https://b"], &json!({}), &["https://b", "https://a"]);
+        let other = policy(
+            &["https://b", "https://a", "https://a"],
+            &json!({}),
+            &["https://a", "https://b"],
+        );
+        assert_eq!(one, other);
+        assert!(permits(&EgressPolicy::nothing(), "https://a/").is_err());
+    }
+}

@@ -1,0 +1,152 @@
+//! Takes secrets out of texts that people or plugins will read.
+
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+};
+use zeroize::Zeroizing;
+
+use super::{escape, secrets::Entry};
+
+/// Shorter secrets are not looked for in logs: "admin" or "1234" stands in many texts that have
+/// nothing to do with it, and a text full of holes would show what the secret is. No real
+/// credential is so short.
+const SCRUB_BYTES_MIN: usize = 6;
+/// Shorter secrets are not looked for in answers. Longer than in logs, because what is replaced here
+/// is read by a program: a password that is an ordinary word must not change a provider's JSON.
+const CONCEAL_BYTES_MIN: usize = 12;
+/// What stands in a log for a secret.
+const SCRUBBED: &str = "[secret]";
+
+/// The forms in which a vault's secrets may stand in a text, the longest first: a secret that
+/// contains another is taken out whole.
+#[derive(Default)]
+pub(super) struct Veil {
+    needles: Vec<Needle>,
+}
+
+struct Needle {
+    text: Zeroizing<String>,
+    /// What stands for it in an answer.
+    placeholder: String,
+    /// Whether it is looked for in answers: not when the plugin may read the secret anyway.
+    in_answers: bool,
+}
+
+impl Veil {
+    /// Learns a secret and its placeholder.
+    pub(super) fn add(&mut self, entry: &Entry, reveal: bool) {
+        let value = entry.value.expose();
+        if value.len() >= SCRUB_BYTES_MIN {
+            let in_answers = !reveal && value.len() >= CONCEAL_BYTES_MIN;
+            for form in forms(value) {
+                self.learn(form, entry, in_answers);
+            }
+        }
+        self.learn_placeholder(entry);
+    }
+
+    /// Learns a `Basic …` text and its placeholder. In an answer the placeholder will stand behind
+    /// the word "Basic" and cannot be used there, which is no loss.
+    pub(super) fn add_basic(&mut self, entry: &Entry, reveal: bool) {
+        let value = entry.value.expose();
+        // Without the padding it is found in a text with and without.
+        let encoded = value.strip_prefix("Basic ").unwrap_or(value).trim_end_matches('=');
+        if encoded.len() >= SCRUB_BYTES_MIN {
+            let in_answers = !reveal && encoded.len() >= CONCEAL_BYTES_MIN;
+            self.learn(Zeroizing::new(encoded.to_owned()), entry, in_answers);
+        }
+        self.learn_placeholder(entry);
+    }
+
+    fn learn_placeholder(&mut self, entry: &Entry) {
+        if !entry.placeholder.is_empty() {
+            self.learn(Zeroizing::new(entry.placeholder.clone()), entry, false);
+        }
+    }
+
+    fn learn(&mut self, text: Zeroizing<String>, entry: &Entry, in_answers: bool) {
+        if self.needles.iter().any(|needle| *needle.text == *text) {
+            return;
+        }
+        let longer = self.needles.partition_point(|needle| needle.text.len() >= text.len());
+        let placeholder = entry.placeholder.clone();
+        self.needles.insert(longer, Needle { text, placeholder, in_answers });
+    }
+
+    /// `text` without any of it.
+    pub(super) fn scrub(&self, text: &str) -> String {
+        let mut clean = text.to_owned();
+        for needle in &self.needles {
+            if clean.contains(needle.text.as_str()) {
+                clean = clean.replace(needle.text.as_str(), SCRUBBED);
+            }
+        }
+        clean
+    }
+
+    /// `bytes` with placeholders in the place of secrets; none when there are none.
+    pub(super) fn conceal(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let mut changed: Option<Vec<u8>> = None;
+        for needle in self.needles.iter().filter(|needle| needle.in_answers) {
+            let current = changed.as_deref().unwrap_or(bytes);
+            let next = replace(current, needle.text.as_bytes(), needle.placeholder.as_bytes());
+            changed = next.or(changed);
+        }
+        changed
+    }
+}
+
+/// How a secret may be written, without repetitions of those that come out the same.
+fn forms(value: &str) -> Vec<Zeroizing<String>> {
+    let escaped = |escape: escape::Escape| {
+        let mut bytes = Vec::new();
+        escape(value, &mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let in_component = escaped(escape::component);
+    let in_path = escaped(escape::path);
+    vec![
+        Zeroizing::new(value.to_owned()),
+        Zeroizing::new(lower_case_escapes(&in_component)),
+        Zeroizing::new(in_component),
+        Zeroizing::new(lower_case_escapes(&in_path)),
+        Zeroizing::new(in_path),
+        Zeroizing::new(escaped(escape::json)),
+        // Without padding they are found in a text with and without.
+        Zeroizing::new(STANDARD_NO_PAD.encode(value)),
+        Zeroizing::new(URL_SAFE_NO_PAD.encode(value)),
+    ]
+}
+
+/// `%2F` as `%2f`: both are in use.
+fn lower_case_escapes(text: &str) -> String {
+    let mut digits = 0;
+    text.chars()
+        .map(|char| {
+            if char == '%' {
+                digits = 2;
+            } else if digits > 0 {
+                digits -= 1;
+                return char.to_ascii_lowercase();
+            }
+            char
+        })
+        .collect()
+}
+
+fn replace(bytes: &[u8], needle: &[u8], with: &[u8]) -> Option<Vec<u8>> {
+    let next = |rest: &[u8]| rest.windows(needle.len()).position(|window| window == needle);
+    let mut rest = bytes;
+    let mut changed = None;
+    while let Some((before, after)) = next(rest).and_then(|at| rest.split_at_checked(at)) {
+        let out = changed.get_or_insert_with(|| Vec::with_capacity(bytes.len()));
+        out.extend_from_slice(before);
+        out.extend_from_slice(with);
+        rest = after.get(needle.len()..).unwrap_or_default();
+    }
+    if let Some(out) = &mut changed {
+        out.extend_from_slice(rest);
+    }
+    changed
+}

@@ -1,0 +1,4 @@
+//! The door against small providers on this machine.
+
+mod kit;
+mod policy;
