@@ -4,12 +4,15 @@
 
 pub mod clock;
 pub mod config;
+pub mod dispatch;
 pub mod egress;
 pub mod envelope;
 pub mod generation;
 pub mod ids;
 pub mod limits;
 pub mod outcomes;
+pub mod plugin_files;
 pub mod sandbox;
 pub mod secrets;
 pub mod store;
+pub mod tasks;

@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// Everything that an instance of this binding is made from.
-pub struct Spec {
+pub(super) struct Spec {
     pub(super) lane: Lane,
     pub(super) tenant_id: String,
     pub(super) tenant_name: String,
@@ -66,14 +66,14 @@ pub struct Report {
 }
 
 /// Where the report goes. Called exactly once, whatever happens to the worker.
-pub struct Reply {
+pub(super) struct Reply {
     to: Option<Box<dyn FnOnce(Report) + Send>>,
     handed_over: Instant,
     digest: Digest,
 }
 
 /// A call and where its report goes.
-pub struct Job {
+pub(super) struct Job {
     pub(super) call: SendCall,
     pub(super) reply: Reply,
 }
@@ -244,7 +244,9 @@ impl Binding {
 
     pub(super) fn succeeded(&self) {
         self.lock().crashes.success();
-        self.spec.plugin.prove();
+        if self.spec.plugin.prove() {
+            self.observer.proven(&self.spec.plugin);
+        }
     }
 
     pub(super) fn struck(&self, fault: &Fault) {

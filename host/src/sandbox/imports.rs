@@ -144,7 +144,8 @@ impl secrets::Host for InstanceState {
         &mut self,
         name: String,
     ) -> Result<std::result::Result<String, secrets::SecretError>> {
-        Ok(self.vault().and_then(|vault| vault.reveal(&name).map_err(refused)))
+        let revealed = self.vault().and_then(|vault| vault.reveal(&name).map_err(refused));
+        Ok(revealed.map(|secret| secret.expose().to_owned()))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::limits;
 
 /// One channel's keys and values, inside the limits.
 #[derive(Default, Debug)]
-pub struct Kv {
+pub(super) struct Kv {
     entries: Mutex<HashMap<String, Entry>>,
 }
 

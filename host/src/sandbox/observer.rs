@@ -16,6 +16,10 @@ pub trait Observer: Send + Sync + 'static {
     fn call(&self, plugin: &PluginName, usage: &Usage);
     /// A call ended with a fault.
     fn fault(&self, plugin: &PluginName, kind: FaultKind);
+    /// An instance is gone.
+    fn instance_ended(&self, plugin: &PluginName);
+    /// A plugin has done its first call well.
+    fn proven(&self, plugin: &LoadedPlugin);
     /// A plugin has struck [`crate::limits::PROBATION_STRIKES`] times without one success.
     fn probation_failed(&self, plugin: &LoadedPlugin, fault: &Fault);
 }

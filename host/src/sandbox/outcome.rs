@@ -59,6 +59,35 @@ pub enum Outcome {
     Fault(Fault),
 }
 
+impl Outcome {
+    /// The same with every text replaced.
+    pub(super) fn map_texts(self, map: impl Fn(&str) -> String) -> Self {
+        let problem = |problem: Problem| Problem {
+            code: map(&problem.code),
+            detail: map(&problem.detail),
+        };
+        match self {
+            Self::Delivered { accepted_only, provider_id, details } => Self::Delivered {
+                accepted_only,
+                provider_id: provider_id.map(|id| map(&id)),
+                details: details.into_iter().map(|(name, value)| (map(&name), map(&value))).collect(),
+            },
+            Self::Rejected(why) => Self::Rejected(problem(why)),
+            Self::Misconfigured(why) => Self::Misconfigured(problem(why)),
+            Self::Unknown(why) => Self::Unknown(problem(why)),
+            Self::Moved { problem: why, target } => {
+                Self::Moved { problem: problem(why), target: map(&target) }
+            }
+            Self::Retry { problem: why, after, scope } => {
+                Self::Retry { problem: problem(why), after, scope }
+            }
+            Self::Fault(fault) => {
+                Self::Fault(Fault { kind: fault.kind, detail: map(&fault.detail) })
+            }
+        }
+    }
+}
+
 /// How a plugin failed the host.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fault {

@@ -165,11 +165,11 @@ impl LoadedPlugin {
         &self.pre
     }
 
-    /// A call ended well.
-    pub(super) fn prove(&self) {
-        if !self.probation.proven.load(Ordering::Relaxed) {
-            self.probation.proven.store(true, Ordering::Release);
-        }
+    /// A call ended well. True when it is the first.
+    pub(super) fn prove(&self) -> bool {
+        // Asked at every call: read before writing, so that the line stays shared between cores.
+        !self.probation.proven.load(Ordering::Relaxed)
+            && !self.probation.proven.swap(true, Ordering::AcqRel)
     }
 
     /// Whether a call has ever ended well.

@@ -44,7 +44,7 @@ pub enum VersionError {
 ///
 /// # Errors
 /// Says what the file is instead.
-pub fn check(bytes: &[u8]) -> Result<String, VersionError> {
+pub(super) fn check(bytes: &[u8]) -> Result<String, VersionError> {
     let broken = |error: wasmparser::BinaryReaderError| VersionError::Broken(error.to_string());
     let mut exports: Vec<String> = Vec::new();
     let mut depth = 0_u32;

@@ -1,15 +1,19 @@
 //! A worker: the task that owns one instance, from its first call to its last.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::mpsc;
 
 use super::{
     binding::{Binding, Job},
     instance::{Instance, StartError, Usage},
+    observer::Observer,
     outcome::{Outcome, RetryScope},
 };
-use crate::limits;
+use crate::{ids::PluginName, limits};
 
 /// What a worker is told.
 pub(super) enum Message {
@@ -44,7 +48,7 @@ pub(super) async fn run(binding: &Binding, worker: u64, first: Job) {
             None => match Instance::start(&binding.engine, &binding.spec).await {
                 Ok(instance) => {
                     binding.observer.instance_started(binding.spec.plugin.name());
-                    Held::new(instance)
+                    Held::new(instance, binding)
                 }
                 Err(StartError::Fault(fault)) => {
                     binding.struck(&fault);
@@ -63,15 +67,17 @@ pub(super) async fn run(binding: &Binding, worker: u64, first: Job) {
                 }
             },
         };
-        let Held { instance, born, age_max, calls } = instance;
+        let Held { instance, born, age_max, calls, ended } = instance;
         let (outcome, usage, back) = instance.send(call).await;
+        // What the plugin and the provider say is kept and shown: no secret may be in it.
+        let outcome = outcome.map_texts(|text| binding.spec.egress.vault().scrub(text));
         binding.observer.call(binding.spec.plugin.name(), &usage);
         match back {
             Some(instance) => {
                 binding.succeeded();
                 reply.give(outcome, usage);
                 let calls = calls + 1;
-                let spent = Held { instance, born, age_max, calls };
+                let spent = Held { instance, born, age_max, calls, ended };
                 if spent.is_worn() {
                     spent.end(binding).await;
                 } else {
@@ -116,12 +122,23 @@ struct Held {
     born: Instant,
     age_max: Duration,
     calls: u32,
+    ended: Ended,
+}
+
+/// Tells, by being dropped, that an instance is gone, by whatever way.
+struct Ended(Arc<dyn Observer>, PluginName);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.instance_ended(&self.1);
+    }
 }
 
 impl Held {
-    fn new(instance: Instance) -> Self {
+    fn new(instance: Instance, binding: &Binding) -> Self {
         let age_max = limits::INSTANCE_AGE_MAX.mul_f64(0.9 + 0.2 * fastrand::f64());
-        Self { instance, born: Instant::now(), age_max, calls: 0 }
+        let ended = Ended(Arc::clone(&binding.observer), binding.spec.plugin.name().clone());
+        Self { instance, born: Instant::now(), age_max, calls: 0, ended }
     }
 
     fn is_worn(&self) -> bool {

@@ -3,8 +3,6 @@
 //! `async` is said only of what may wait: `fetch`. Everything else answers at once, and every
 //! import may trap, which is how a limit ends the guest.
 
-#![expect(missing_docs, reason = "generated; wit/channel-0.1.0 is the documentation")]
-
 use std::time::Duration;
 
 use crate::{
