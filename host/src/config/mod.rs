@@ -7,6 +7,3 @@ pub use model::{
     Channel, ChannelSecret, Config, Grants, Object, OnUnknown, Origin, Plugin, PluginLimits,
     PluginSource, Problem, Requirement, RetryPolicy, Scope, Tenant, TenantLimits,
 };
-
-/// stand-in
-pub const ONLY_SECRET: &str = "";
