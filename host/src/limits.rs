@@ -107,6 +107,8 @@ pub const COMPILES_AT_ONCE: usize = 1;
 
 /// Outbound requests of one channel at the same time.
 pub const EGRESS_PER_BINDING_DEFAULT: usize = 16;
+/// The ceiling of `limits.egress_max`: what one provider would take from one customer.
+pub const EGRESS_PER_BINDING_MAX: usize = 1_024;
 /// The longest wait for the connection and TLS.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The longest wait for the head of the answer.
@@ -182,6 +184,11 @@ pub const RETRY_FIRST: Duration = Duration::from_secs(5);
 pub const RETRY_CAP: Duration = Duration::from_hours(12);
 /// How long a notification is tried at all.
 pub const RETRY_SPAN: Duration = Duration::from_hours(72);
+/// The ceiling of `retry.span_ms`, `retry.cap_ms` and `retry.first_ms`: nobody wants to be told
+/// after a month.
+pub const RETRY_SPAN_MAX: Duration = Duration::from_hours(30 * 24);
+/// The ceiling of `retry.factor`.
+pub const RETRY_FACTOR_MAX: f64 = 10.0;
 /// The text of a failure that is stored with an attempt.
 pub const ERROR_BYTES_MAX: usize = KIB;
 /// The store's writer takes so many operations into one transaction at most.
@@ -195,6 +202,18 @@ pub const STORE_QUEUE_OPS_MAX: usize = 16_384;
 
 /// One configuration file. Ten thousand tenants are 2 MB.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// A file with one secret: a key pair in PEM is 5 KiB.
+pub const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
+/// A tenant's key: what is shorter than 128 bits in hexadecimal can be guessed.
+pub const AUTH_KEY_CHARS_MIN: usize = 32;
+/// A tenant's name: it stands in every answer.
+pub const TENANT_NAME_BYTES_MAX: usize = 200;
+/// The floor of `limits.rate`: one request in a hundred seconds.
+pub const RATE_PER_S_MIN: f64 = 0.01;
+/// The ceiling of `limits.rate`: more than the store can take.
+pub const RATE_PER_S_MAX: f64 = 1_000_000.0;
+/// The ceiling of `limits.burst`.
+pub const BURST_MAX: u32 = 1_000_000;
 /// A burst of file events is over after this much quiet …
 pub const RELOAD_QUIET: Duration = Duration::from_millis(250);
 /// … or after this long, whatever still happens.

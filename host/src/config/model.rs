@@ -215,7 +215,7 @@ pub struct Channel {
     pub plugin: PluginName,
     /// The plugin's, the tenant's and the channel's options, merged in this order.
     pub options: Arc<Object>,
-    /// Its secrets by the name the plugin knows them by.
+    /// Its secrets by the name the plugin knows them by, or [`ONLY_SECRET`].
     pub secrets: BTreeMap<String, ChannelSecret>,
     /// Channels to try when this one has given up.
     pub fallback: Vec<ChannelName>,
@@ -224,6 +224,10 @@ pub struct Channel {
     /// Where it stands.
     pub origin: Origin,
 }
+
+/// The name in [`Channel::secrets`] of a secret that was given as `provider_secret_env`: it is the
+/// plugin's only required secret, whose name stands in the plugin's manifest.
+pub const ONLY_SECRET: &str = "";
 
 /// A secret's value and what it is called.
 #[derive(Clone, Debug)]
