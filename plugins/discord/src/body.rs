@@ -1,4 +1,4 @@
-//! The body of a message (https://docs.discord.com/developers/resources/message#create-message).
+//! The body of a message (<https://docs.discord.com/developers/resources/message#create-message>).
 
 use conductor_sdk::{LengthUnit, Message, Priority, SendError, text::length};
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use crate::text;
 /// Characters of `content`.
 pub(crate) const CONTENT_MAX: u32 = 2_000;
 /// Characters of an embed's title and of its description
-/// (https://docs.discord.com/developers/resources/message#embed-object-embed-limits). Together they
+/// (<https://docs.discord.com/developers/resources/message#embed-object-embed-limits>). Together they
 /// stay below the 6,000 that a message's embeds may have.
 const EMBED_TITLE_MAX: u32 = 256;
 const EMBED_DESCRIPTION_MAX: u32 = 4_096;

@@ -1,5 +1,5 @@
 //! What Discord's refusals mean. The JSON error code decides where there is one
-//! (https://docs.discord.com/developers/topics/opcodes-and-status-codes#json), else the status.
+//! (<https://docs.discord.com/developers/topics/opcodes-and-status-codes#json>), else the status.
 
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ fn waiting_time(response: &Response, refusal: &Refusal) -> Option<Duration> {
 }
 
 /// For what the limit counts
-/// (https://docs.discord.com/developers/topics/rate-limits#header-format-rate-limit-header-examples).
+/// (<https://docs.discord.com/developers/topics/rate-limits#header-format-rate-limit-header-examples>).
 fn limit_scope(response: &Response, refusal: &Refusal) -> RetryScope {
     let in_a_bucket = response.header("x-ratelimit-bucket").is_some();
     match response.header("x-ratelimit-scope") {

@@ -2,7 +2,7 @@
 //! a webhook into the one channel that the webhook belongs to.
 //!
 //! No gateway connection is needed to send
-//! (https://docs.discord.com/developers/resources/message#create-message), so the channel keeps
+//! (<https://docs.discord.com/developers/resources/message#create-message>), so the channel keeps
 //! nothing between two messages.
 
 mod body;
@@ -24,7 +24,7 @@ const BOT_TOKEN: &str = "BOT_TOKEN";
 const WEBHOOK_TOKEN: &str = "WEBHOOK_TOKEN";
 const API_BASE: &str = "https://discord.com/api/v10";
 
-/// The form that the API asks for (https://docs.discord.com/developers/reference#user-agent).
+/// The form that the API asks for (<https://docs.discord.com/developers/reference#user-agent>).
 const USER_AGENT: &str = concat!("DiscordBot (Conductor, ", env!("CARGO_PKG_VERSION"), ")");
 
 /// The channel's options.

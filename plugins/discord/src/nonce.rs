@@ -1,5 +1,5 @@
 //! The nonce by which Discord recognises a message that it already has
-//! (https://docs.discord.com/developers/resources/message#create-message: at most 25 characters).
+//! (<https://docs.discord.com/developers/resources/message#create-message>: at most 25 characters).
 
 use conductor_sdk::Message;
 

@@ -1,5 +1,5 @@
 //! Plain text in a place that reads markdown
-//! (https://support.discord.com/hc/en-us/articles/210298617).
+//! (<https://support.discord.com/hc/en-us/articles/210298617>).
 
 use std::borrow::Cow;
 

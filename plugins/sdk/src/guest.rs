@@ -141,12 +141,4 @@ macro_rules! export {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panic_line_is_at_most_512_bytes() {
-        assert_eq!(panic_line(&"é".repeat(1_000)).len(), 511);
-        assert_eq!(panic_line("short"), "short");
-    }
-}
+mod tests;

@@ -63,3 +63,8 @@ pub use manifest::Manifest;
 pub use schemars;
 pub use serde;
 pub use serde_json::{self, json};
+
+/// The code on the page for authors compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/WRITING_PLUGINS.md")]
+struct WritingPlugins;

@@ -79,8 +79,9 @@ impl Manifest {
         self
     }
 
-    /// An origin that the channel wants to reach, for example "https://discord.com". It gets only
-    /// what the operator grants too.
+    /// An origin that the channel wants to reach, for example `https://discord.com`, or
+    /// `option:url` for the origin of the URL in its option `url`. It gets only what the operator
+    /// grants too.
     #[must_use]
     pub fn host(mut self, origin: &str) -> Self {
         self.hosts.push(origin.to_owned());

@@ -181,3 +181,7 @@ pub fn message(body: &str) -> Message {
 pub fn placeholder(name: &str) -> String {
     format!("placeholder-of-{name}")
 }
+
+#[cfg(test)]
+#[path = "testing/tests.rs"]
+mod tests;

@@ -1,5 +1,5 @@
 //! Posts each notification as JSON to a URL, signed by Standard Webhooks 1.0.0
-//! (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
+//! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
 //!
 //! The receiver drops duplicates by `webhook-id`, which is the same on every attempt. So a request
 //! without an answer is reported as unknown and the host may repeat it.
