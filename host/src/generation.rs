@@ -2,7 +2,8 @@
 //! generation from its start to its end; only `reload` publishes the next.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -31,6 +32,8 @@ pub struct Generation {
     pub plugin_failures: BTreeMap<PluginName, String>,
     /// What was left out of a degraded start.
     pub problems: Vec<Problem>,
+    /// The files that all this comes from.
+    pub files: BTreeSet<PathBuf>,
     directory: Directory,
 }
 
@@ -64,6 +67,7 @@ impl Generation {
             plugins,
             plugin_failures: BTreeMap::new(),
             problems: Vec::new(),
+            files: BTreeSet::new(),
             directory,
         }
     }

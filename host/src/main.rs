@@ -1,1 +1,7 @@
-fn main() {}
+//! The program. Everything is in the library; see `cli` for the commands and `app` for the host.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    conductor::cli::run()
+}

@@ -2,7 +2,6 @@
 //! that have worked, so that a bad overwrite survives neither a swap nor a restart.
 
 use std::{
-    collections::BTreeMap,
     fs, io,
     io::{Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
@@ -12,7 +11,7 @@ use std::{
 
 use crate::{
     config::{Plugin, PluginSource},
-    ids::{Digest, PluginName},
+    ids::PluginName,
     limits,
 };
 
@@ -72,6 +71,12 @@ impl LastGood {
         Ok(Self { folder })
     }
 
+    /// The folder as it is, be it there or not: for reading.
+    #[must_use]
+    pub const fn at(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
     fn path(&self, plugin: &PluginName) -> PathBuf {
         self.folder.join(plugin.as_str()).with_extension("wasm")
     }
@@ -106,19 +111,4 @@ impl LastGood {
         file.sync_all()?;
         fs::rename(&temporary, &path)
     }
-}
-
-/// What the files of all plugins are, by digest: to see whether one was replaced. Blocking.
-#[must_use]
-pub fn digests<'a>(
-    plugins: impl Iterator<Item = &'a Arc<Plugin>>,
-) -> BTreeMap<PathBuf, Option<Digest>> {
-    plugins
-        .filter_map(|plugin| match &plugin.source {
-            PluginSource::Builtin => None,
-            PluginSource::File(path) => {
-                Some((path.clone(), read_file(path).ok().map(|bytes| Digest::of(&bytes))))
-            }
-        })
-        .collect()
 }

@@ -1,29 +1,34 @@
-//! Background tasks: each has a name, all are waited for at the end, and the panic of one is kept
+//! Background tasks: each has a name, all are waited for at the end, and the panic of one is put
 //! where health reports it.
 
-use std::{
-    collections::VecDeque,
-    panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt as _;
 use tokio_util::task::TaskTracker;
 
-/// How many panics are remembered.
-const PANICS_KEPT: usize = 20;
+use crate::{
+    clock::Clock,
+    observe::{HealthBoard, TaskFailure},
+};
 
 /// The tasks of the process.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Debug)]
 pub struct Tasks {
     tracker: TaskTracker,
-    panics: Arc<Mutex<VecDeque<String>>>,
+    health: Arc<HealthBoard>,
+    clock: Clock,
 }
 
 impl Tasks {
+    /// No tasks yet; panics will be reported to `health`.
+    #[must_use]
+    pub fn new(health: Arc<HealthBoard>, clock: Clock) -> Self {
+        Self { tracker: TaskTracker::new(), health, clock }
+    }
+
     /// Starts a task.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let panics = Arc::clone(&self.panics);
+        let Self { health, clock, .. } = self.clone();
         self.tracker.spawn(async move {
             let Err(panic) = AssertUnwindSafe(task).catch_unwind().await else { return };
             let why = panic
@@ -32,18 +37,9 @@ impl Tasks {
                 .or_else(|| panic.downcast_ref::<String>().cloned())
                 .unwrap_or_else(|| String::from("no message"));
             tracing::error!(task = name, "a background task panicked: {why}");
-            let mut panics = panics.lock().unwrap_or_else(PoisonError::into_inner);
-            if panics.len() == PANICS_KEPT {
-                panics.pop_front();
-            }
-            panics.push_back(format!("{name}: {why}"));
+            let why = format!("panicked: {why}");
+            health.task_failed(TaskFailure { name: String::from(name), at: clock.now(), why });
         });
-    }
-
-    /// The tasks that panicked, and what they said; the newest last.
-    #[must_use]
-    pub fn panics(&self) -> Vec<String> {
-        self.panics.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// The tracker itself, for servers that spawn by themselves.
@@ -64,11 +60,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_ends_its_own_task_and_is_remembered() {
-        let tasks = Tasks::default();
+    async fn a_panic_ends_its_own_task_and_is_reported() {
+        let health = Arc::new(HealthBoard::default());
+        let tasks = Tasks::new(Arc::clone(&health), Clock::system());
         tasks.spawn("good", async {});
         tasks.spawn("bad", async { panic!("no more bread") });
         tasks.finish().await;
-        assert_eq!(tasks.panics(), ["bad: no more bread"]);
+        let failures = health.read().task_failures;
+        assert_eq!(failures.len(), 1);
+        assert_eq!((&*failures[0].name, &*failures[0].why), ("bad", "panicked: no more bread"));
     }
 }

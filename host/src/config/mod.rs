@@ -11,6 +11,7 @@ mod init;
 mod interpolate;
 mod load;
 mod model;
+mod share;
 mod suggest;
 
 pub use diff::{Changes, Diff, diff};

@@ -92,7 +92,13 @@ pub(super) fn begin(
                     base.end = hopeless("unavailable", "no_channel", why.to_string());
                     None
                 }
-                _ => Some(UNAVAILABLE_PAUSE),
+                Unavailable::NoPlugin { .. } => {
+                    if let Some(plugin) = &base.plugin {
+                        dispatch.observer.wanted(plugin);
+                    }
+                    Some(UNAVAILABLE_PAUSE)
+                }
+                Unavailable::NoChannel => Some(UNAVAILABLE_PAUSE),
             };
             give(completed, base);
             return pause;

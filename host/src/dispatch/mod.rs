@@ -31,8 +31,10 @@ use crate::{
 pub trait Observer: Send + Sync + 'static {
     /// An attempt is over: its outcome's word (see [`crate::store::Attempt`]) and how long it took.
     fn attempt(&self, plugin: &PluginName, outcome: &'static str, took: Duration);
-    /// How many deliveries are running.
-    fn in_flight(&self, count: usize);
+    /// How many lanes have work.
+    fn lanes(&self, count: usize);
+    /// There is a message for a plugin that is not loaded yet.
+    fn wanted(&self, plugin: &PluginName);
 }
 
 /// What dispatching needs.

@@ -90,7 +90,6 @@ impl Scheduler {
             self.ring.pause(finished.lane.clone(), now.after(pause), now);
         }
         self.ring.finished(finished.lane, now);
-        self.dispatch.observer.in_flight(self.in_flight);
     }
 
     fn until_next_timer(&self) -> Duration {
@@ -112,6 +111,7 @@ impl Scheduler {
         match self.dispatch.store.ready().await {
             Ok(lanes) => {
                 let now = self.dispatch.clock.now();
+                self.dispatch.observer.lanes(lanes.len());
                 for ready in lanes {
                     self.ring.work(ready.lane, ready.due, now);
                 }
@@ -159,7 +159,6 @@ impl Scheduler {
             self.ring.leased(turn, used, now);
         }
         self.in_flight += leased.len();
-        self.dispatch.observer.in_flight(self.in_flight);
         for leased in leased {
             let lane = leased.lane.clone();
             if let Some(pause) = delivery::begin(&self.dispatch, generation, &self.completed, leased)

@@ -9,7 +9,7 @@ mod probation;
 mod watch;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -154,7 +154,7 @@ pub struct Reloader {
     parts: Parts,
     plugins: BTreeMap<PluginName, PluginHistory>,
     /// Lazy plugins that were asked for.
-    wanted: std::collections::BTreeSet<PluginName>,
+    wanted: BTreeSet<PluginName>,
     /// What the files were at the last try, successful or not.
     seen: Option<Digest>,
 }
@@ -166,7 +166,7 @@ impl Reloader {
         Self {
             parts,
             plugins: BTreeMap::new(),
-            wanted: std::collections::BTreeSet::new(),
+            wanted: BTreeSet::new(),
             seen: None,
         }
     }
@@ -177,7 +177,7 @@ impl Reloader {
     /// Everything that is wrong, unless starting degraded was asked for.
     pub async fn first(&mut self) -> Result<Generation, Vec<Problem>> {
         let loaded = self.load_config().await?;
-        self.seen = Some(loaded.files);
+        self.seen = Some(loaded.fingerprint);
         let mut problems = loaded.problems;
         if !problems.is_empty() && !self.parts.degraded {
             // The plugins' errors too: an operator wants to hear everything at once.
@@ -196,6 +196,7 @@ impl Reloader {
         generation.plugin_failures = prepared.failures;
         problems.extend(prepared.warnings);
         generation.problems = problems;
+        generation.files = loaded.files;
         let canaries = self.canaries(&generation, None).await;
         if !canaries.is_empty() {
             if !self.parts.degraded {
@@ -244,10 +245,10 @@ impl Reloader {
             Ok(loaded) => loaded,
             Err(problems) => return rejected(&problems),
         };
-        if !forced && self.seen == Some(loaded.files) {
+        if !forced && self.seen == Some(loaded.fingerprint) {
             return Outcome::Unchanged;
         }
-        self.seen = Some(loaded.files);
+        self.seen = Some(loaded.fingerprint);
         if forced {
             for history in self.plugins.values_mut() {
                 history.refused = None;
@@ -276,6 +277,7 @@ impl Reloader {
             prepared.plugins,
         );
         next.problems = prepared.warnings;
+        next.files = loaded.files;
         let canaries = self.canaries(&next, Some(&running)).await;
         if !canaries.is_empty() {
             self.refuse(&running, &next, &canaries);
@@ -308,18 +310,16 @@ impl Reloader {
     async fn load_config(&self) -> Result<LoadedFiles, Vec<Problem>> {
         let dir = self.parts.config_dir.clone();
         let result = tokio::task::spawn_blocking(move || {
-            let environment = Environment::of_process(&dir)?;
+            let dotenv = dir.join(config::DOTENV_FILE);
+            let environment =
+                Environment::of_process(Some(&dotenv)).map_err(|problem| vec![problem])?;
             let loaded = config::load(&dir, &environment);
-            let plugins = crate::plugin_files::digests(loaded.config.plugins.values());
-            let mut files = loaded.files.to_string();
-            for (path, digest) in plugins {
-                files.push_str(&format!("{}={digest:?}\n", path.display()));
-            }
-            Ok(LoadedFiles {
-                config: loaded.config,
-                problems: loaded.problems,
-                files: Digest::of(files.as_bytes()),
-            })
+            let mut files = loaded.files;
+            let own = [config::PLUGINS_FILE, config::TENANTS_FILE, config::CHANNELS_FILE];
+            files.extend(own.iter().map(|name| dir.join(name)));
+            files.insert(dotenv);
+            let fingerprint = fingerprint(&files);
+            Ok(LoadedFiles { config: loaded.config, problems: loaded.problems, files, fingerprint })
         })
         .await;
         match result {
@@ -336,7 +336,20 @@ impl Reloader {
 struct LoadedFiles {
     config: Config,
     problems: Vec<Problem>,
-    files: Digest,
+    files: BTreeSet<PathBuf>,
+    fingerprint: Digest,
+}
+
+/// Changes whenever one of the files changes, comes or goes. Blocking.
+fn fingerprint(files: &BTreeSet<PathBuf>) -> Digest {
+    let mut all = Vec::new();
+    for path in files {
+        all.extend_from_slice(path.as_os_str().as_encoded_bytes());
+        // A file that cannot be read counts as one without content; loading says what is wrong.
+        let content = std::fs::read(path).map(|bytes| Digest::of(&bytes));
+        all.extend_from_slice(&content.map_or([0; 32], |digest| digest.0));
+    }
+    Digest::of(&all)
 }
 
 fn rejected(problems: &[Problem]) -> Outcome {

@@ -135,6 +135,7 @@ impl Reloader {
             Arc::clone(&running.config),
             plugins,
         );
+        next.files.clone_from(&running.files);
         let why = format!("{digest} crashed before its first success ({why}); {back_to} runs again");
         next.problems = vec![Problem {
             origin: running.config.plugins.get(&plugin).map(|config| config.origin.clone()),

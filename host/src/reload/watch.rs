@@ -19,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::Trigger;
 use crate::{
-    config::PluginSource,
     generation::{Current, Generation},
     limits,
 };
@@ -87,22 +86,7 @@ async fn settle(changed: &mut mpsc::Receiver<()>) {
 
 fn folders(config_dir: &Path, generation: &Generation) -> BTreeSet<PathBuf> {
     let mut folders = BTreeSet::from([config_dir.to_owned()]);
-    for plugin in generation.config.plugins.values() {
-        if let PluginSource::File(path) = &plugin.source
-            && let Some(parent) = path.parent()
-        {
-            folders.insert(parent.to_owned());
-        }
-    }
-    for channel in generation.config.tenants.values().flat_map(|tenant| tenant.channels.values()) {
-        for secret in channel.secrets.values() {
-            if let Some(path) = secret.source.strip_prefix("file ")
-                && let Some(parent) = Path::new(path).parent()
-            {
-                folders.insert(parent.to_owned());
-            }
-        }
-    }
+    folders.extend(generation.files.iter().filter_map(|path| path.parent()).map(Path::to_owned));
     folders
 }
 

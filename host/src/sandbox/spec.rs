@@ -75,8 +75,9 @@ fn secrets<'a>(
         return Ok(Cow::Borrowed(&channel.secrets));
     };
     let mut wants = manifest.secrets.iter().filter(|want| want.required);
-    let name = match (wants.next(), wants.next(), manifest.secrets.as_slice()) {
-        (Some(want), None, _) | (None, None, [want]) => want.name.clone(),
+    // A plugin with several ways to work requires none of its secrets; its first is the usual one.
+    let name = match (wants.next(), wants.next(), manifest.secrets.first()) {
+        (Some(want), None, _) | (None, None, Some(want)) => want.name.clone(),
         _ => {
             return Err(format!(
                 "channel \"{}\": provider_secret_env is for plugins with one secret; name each in \

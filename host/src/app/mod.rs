@@ -1,0 +1,318 @@
+//! The host: puts the parts together, runs them, and takes them down in order. The only joint
+//! between the modules.
+
+mod listen;
+mod observers;
+pub mod report;
+
+use std::{path::PathBuf, sync::Arc};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::{self, ApiState},
+    clock::Clock,
+    config::{self, Environment, Problem},
+    dispatch::Dispatch,
+    egress::Egress,
+    generation::Current,
+    ids::Digest,
+    limits,
+    observe::{BindingReport, HealthBoard, Metrics},
+    outcomes::Outcomes,
+    plugin_files::LastGood,
+    reload::{self, History, Reloader, Trigger},
+    sandbox::{CompileCache, Engine, Sandbox},
+    store::{Store, memory::MemoryStore, sqlite::SqliteStore},
+    tasks::Tasks,
+};
+
+pub use listen::Listen;
+
+/// How to run the host.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The folder of the three files.
+    pub config_dir: PathBuf,
+    /// Where the queue and the compiled plugins are kept.
+    pub data_dir: PathBuf,
+    /// Where to listen.
+    pub listen: Listen,
+    /// Start with what is valid.
+    pub degraded: bool,
+    /// Queue in memory only.
+    pub in_memory: bool,
+    /// More root certificates for outbound TLS.
+    pub extra_roots_pem: Vec<u8>,
+}
+
+/// Why the host did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration is wrong: all of it.
+    #[error("the configuration has {} error(s)", .0.len())]
+    Config(Vec<Problem>),
+    /// The address cannot be listened on.
+    #[error("{0}")]
+    Listen(String),
+    /// Something that the host needs is not to be had.
+    #[error("{0}")]
+    Start(String),
+    /// The store failed while running: what is on disk cannot be believed any more.
+    #[error("the store failed: {0}")]
+    StoreFailed(String),
+}
+
+fn start_error(what: &str) -> impl Fn(&dyn std::fmt::Display) -> Error {
+    move |error| Error::Start(format!("{what}: {error}"))
+}
+
+/// The store, and how to learn that it failed.
+struct Storage {
+    store: Arc<dyn Store>,
+    failed: Option<tokio::sync::watch::Receiver<Option<String>>>,
+}
+
+/// Runs until a signal, or until the store fails.
+///
+/// # Errors
+/// Why it did not start, or why it had to end.
+pub async fn run(options: Options) -> Result<(), Error> {
+    let clock = Clock::system();
+    let health = Arc::new(HealthBoard::default());
+    let tasks = Tasks::new(Arc::clone(&health), clock.clone());
+    let metrics = Arc::new(Metrics::new());
+    let listener = options.listen.bind().await.map_err(Error::Listen)?;
+    let (triggers, triggered) = mpsc::channel(64);
+    let observers = observers::Observers::new(
+        Arc::clone(&metrics),
+        Arc::clone(&health),
+        triggers.clone(),
+    );
+
+    let engine = Engine::new().map_err(|error| start_error("the sandbox")(&format!("{error:#}")))?;
+    let egress = Egress::new(&options.extra_roots_pem)
+        .map_err(|error| start_error("outbound TLS")(&error))?;
+    let sandbox =
+        Sandbox::new(Arc::clone(&engine), egress, Arc::new(observers.clone()), tasks.clone());
+    let mut reloader = Reloader::new(reload::Parts {
+        config_dir: options.config_dir.clone(),
+        sandbox: Arc::clone(&sandbox),
+        cache: compile_cache(&options, &engine),
+        last_good: LastGood::open(options.data_dir.join("plugins"))
+            .map_err(|error| start_error("the data folder")(&error))?,
+        clock: clock.clone(),
+        degraded: options.degraded,
+    });
+    let first = reloader.first().await.map_err(Error::Config)?;
+    let storage = open_store(&options, &clock)?;
+    let current = Arc::new(Current::new(Arc::new(first)));
+    observers.published(&current.load());
+
+    let stopping = CancellationToken::new();
+    let outcomes = Arc::new(Outcomes::default());
+    let dispatching = Dispatch {
+        store: Arc::clone(&storage.store),
+        current: Arc::clone(&current),
+        sandbox: Arc::clone(&sandbox),
+        outcomes: Arc::clone(&outcomes),
+        observer: Arc::new(observers.clone()),
+        clock: clock.clone(),
+    }
+    .start(&tasks);
+    let dispatching = Arc::new(dispatching);
+    observers.nudge_on_reload(&dispatching);
+
+    let history = Arc::new(History::default());
+    tasks.spawn(
+        "reload",
+        reloader.run(Arc::clone(&current), history, Arc::new(observers.clone()), triggered),
+    );
+    tasks.spawn(
+        "watch",
+        reload::watch(
+            options.config_dir.clone(),
+            Arc::clone(&current),
+            triggers.clone(),
+            stopping.clone(),
+        ),
+    );
+
+    let state = ApiState {
+        current: Arc::clone(&current),
+        store: Arc::clone(&storage.store),
+        outcomes,
+        metrics,
+        health,
+        clock,
+        stopping: stopping.clone(),
+        admin_key_hash: admin_key_hash(&options),
+        bindings: bindings(&sandbox),
+    };
+    let address = listener.local_addr().map_err(|error| start_error("the listener")(&error))?;
+    report::started(&current.load(), address);
+    let server = server(listener, state, stopping.clone());
+    let mut server = std::pin::pin!(server);
+    let ended = tokio::select! {
+        ended = wait(&storage, &triggers) => ended,
+        result = &mut server => result.map_err(|error| Error::Listen(error.to_string())),
+    };
+
+    tracing::info!("stopping: nothing new is accepted, running deliveries are finished");
+    stopping.cancel();
+    let down = async {
+        // The listener answers what it has begun while deliveries drain beside it.
+        let grace = limits::SHUTDOWN_GRACE;
+        let answered = tokio::time::timeout(grace, server);
+        let (answered, drained) = tokio::join!(answered, dispatching.stop(grace));
+        let closed = sandbox.shutdown(limits::SHUTDOWN_WALL).await;
+        storage.store.close().await;
+        tracing::info!(answered = answered.is_ok(), drained, closed, "stopped");
+    };
+    tokio::select! {
+        () = down => {}
+        () = second_signal() => tracing::warn!("stopped at once, on a second signal"),
+    }
+    ended
+}
+
+async fn server(
+    listener: tokio::net::TcpListener,
+    state: ApiState,
+    stopping: CancellationToken,
+) -> std::io::Result<()> {
+    let service = api::router(state)
+        .into_make_service_with_connect_info::<std::net::SocketAddr>();
+    axum::serve(listener, service)
+        .with_graceful_shutdown(async move { stopping.cancelled().await })
+        .await
+}
+
+fn open_store(options: &Options, clock: &Clock) -> Result<Storage, Error> {
+    if options.in_memory {
+        tracing::warn!("the queue is in memory: it is lost when the process ends");
+        return Ok(Storage { store: MemoryStore::new(clock.clone()), failed: None });
+    }
+    let path = options.data_dir.join("queue.db");
+    let store =
+        SqliteStore::open(&path, clock.clone()).map_err(|error| Error::Start(error.to_string()))?;
+    let failed = Some(store.failed());
+    Ok(Storage { store, failed })
+}
+
+/// Without a cache everything works, slower.
+fn compile_cache(options: &Options, engine: &Engine) -> Option<CompileCache> {
+    match CompileCache::open(&options.data_dir.join("compiled"), engine) {
+        Ok(cache) => Some(cache),
+        Err(error) => {
+            tracing::warn!("compiled plugins are not kept: {error}");
+            None
+        }
+    }
+}
+
+/// The operator's key: SHA-256 of the variable's value.
+fn admin_key_hash(options: &Options) -> Option<[u8; 32]> {
+    let dotenv = options.config_dir.join(config::DOTENV_FILE);
+    let environment = Environment::of_process(Some(&dotenv)).ok()?;
+    let key = environment.get(config::ADMIN_KEY_VARIABLE).filter(|key| !key.is_empty())?;
+    Some(Digest::of(key.as_bytes()).0)
+}
+
+fn bindings(sandbox: &Arc<Sandbox>) -> Arc<dyn Fn() -> Vec<BindingReport> + Send + Sync> {
+    let sandbox = Arc::clone(sandbox);
+    Arc::new(move || {
+        sandbox
+            .status()
+            .into_iter()
+            .map(|status| BindingReport {
+                tenant: status.lane.tenant,
+                channel: status.lane.channel,
+                plugin: status.plugin,
+                state: status.state,
+                detail: status.detail,
+                instances: status.instances,
+                in_flight: status.in_flight,
+            })
+            .collect()
+    })
+}
+
+/// Waits for the reason to end.
+async fn wait(storage: &Storage, triggers: &mpsc::Sender<Trigger>) -> Result<(), Error> {
+    let listen = |kind| signal(kind).map_err(|error| start_error("signals")(&error));
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut hang_up = listen(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hang_up.recv() => {
+                if triggers.try_send(Trigger::Signal).is_err() {
+                    tracing::warn!("a reload is waiting already");
+                }
+            }
+            why = store_failed(storage) => return Err(Error::StoreFailed(why)),
+        }
+    }
+}
+
+async fn store_failed(storage: &Storage) -> String {
+    let Some(mut failed) = storage.failed.clone() else { return std::future::pending().await };
+    match failed.wait_for(Option::is_some).await {
+        Ok(why) => why.clone().unwrap_or_default(),
+        // The store was closed in order.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+async fn second_signal() {
+    let listen = |kind| signal(kind).ok();
+    let (Some(mut terminate), Some(mut interrupt)) =
+        (listen(SignalKind::terminate()), listen(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// A configuration that was checked.
+#[derive(Debug)]
+pub struct Checked {
+    /// What would be in force.
+    pub generation: crate::generation::Generation,
+}
+
+/// Checks everything that a start would, without starting.
+///
+/// # Errors
+/// All that is wrong.
+pub async fn check(config_dir: PathBuf, data_dir: PathBuf) -> Result<Checked, Error> {
+    let clock = Clock::system();
+    let health = Arc::new(HealthBoard::default());
+    let tasks = Tasks::new(Arc::clone(&health), clock.clone());
+    let (triggers, _unused) = mpsc::channel(1);
+    let observers = observers::Observers::new(Arc::new(Metrics::new()), health, triggers);
+    let engine = Engine::new().map_err(|error| start_error("the sandbox")(&format!("{error:#}")))?;
+    let egress = Egress::new(&[]).map_err(|error| start_error("outbound TLS")(&error))?;
+    let sandbox = Sandbox::new(Arc::clone(&engine), egress, Arc::new(observers), tasks);
+    let mut reloader = Reloader::new(reload::Parts {
+        config_dir,
+        sandbox,
+        // Checking leaves nothing behind where nothing has run yet.
+        cache: data_dir.exists().then(|| CompileCache::open(&data_dir.join("compiled"), &engine).ok()).flatten(),
+        last_good: LastGood::at(data_dir.join("plugins")),
+        clock,
+        degraded: false,
+    });
+    let generation = reloader.first().await.map_err(Error::Config)?;
+    Ok(Checked { generation })
+}

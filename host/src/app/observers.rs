@@ -1,0 +1,128 @@
+//! Who is told what: what the parts report as it happens becomes metrics, health, and triggers.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use tokio::sync::mpsc;
+
+use crate::{
+    dispatch::{self, Running},
+    generation::Generation,
+    ids::PluginName,
+    observe::{Fault as FaultWord, HealthBoard, Metrics, ReloadOutcome, ReloadReport},
+    reload::{self, Outcome, Report, Trial, Trigger},
+    sandbox::{self, Fault, FaultKind, LoadedPlugin, Usage},
+};
+
+/// All observers of the process.
+#[derive(Clone)]
+pub(super) struct Observers {
+    metrics: Arc<Metrics>,
+    health: Arc<HealthBoard>,
+    triggers: mpsc::Sender<Trigger>,
+    /// Dispatch starts after the sandbox that reports here.
+    dispatching: Arc<OnceLock<Arc<Running>>>,
+}
+
+impl Observers {
+    pub(super) fn new(
+        metrics: Arc<Metrics>,
+        health: Arc<HealthBoard>,
+        triggers: mpsc::Sender<Trigger>,
+    ) -> Self {
+        Self { metrics, health, triggers, dispatching: Arc::default() }
+    }
+
+    /// A new generation is also a reason to look at what was paused.
+    pub(super) fn nudge_on_reload(&self, dispatching: &Arc<Running>) {
+        // Called once, at start.
+        let _first = self.dispatching.set(Arc::clone(dispatching));
+    }
+
+    pub(super) fn published(&self, generation: &Generation) {
+        self.metrics.published(generation.number, generation.since, generation.problems.len());
+    }
+
+    fn trial(&self, trial: Trial) {
+        if self.triggers.try_send(Trigger::Trial(trial)).is_err() {
+            // It will be told again: after a restart a plugin is on probation anew.
+            tracing::warn!("too many reloads are waiting; news of a plugin was dropped");
+        }
+    }
+}
+
+impl sandbox::Observer for Observers {
+    fn instance_started(&self, plugin: &PluginName) {
+        self.metrics.instance_created(plugin);
+    }
+
+    fn instance_ended(&self, plugin: &PluginName) {
+        self.metrics.instance_closed(plugin);
+    }
+
+    fn call(&self, plugin: &PluginName, usage: &Usage) {
+        if usage.log_lines_dropped > 0 {
+            self.metrics.log_lines_dropped(plugin, usage.log_lines_dropped);
+        }
+    }
+
+    fn fault(&self, plugin: &PluginName, kind: FaultKind) {
+        let word = match kind {
+            FaultKind::Trap => FaultWord::Trap,
+            FaultKind::Timeout => FaultWord::Timeout,
+            FaultKind::Cpu => FaultWord::Cpu,
+            FaultKind::Memory => FaultWord::Memory,
+            FaultKind::Stack | FaultKind::HostCall => FaultWord::Limit,
+            FaultKind::Start => FaultWord::Start,
+        };
+        self.metrics.fault(plugin, word);
+    }
+
+    fn proven(&self, plugin: &LoadedPlugin) {
+        self.trial(Trial::Passed(plugin.name().clone(), plugin.digest()));
+    }
+
+    fn probation_failed(&self, plugin: &LoadedPlugin, fault: &Fault) {
+        self.trial(Trial::Failed {
+            plugin: plugin.name().clone(),
+            digest: plugin.digest(),
+            why: fault.to_string(),
+        });
+    }
+}
+
+impl dispatch::Observer for Observers {
+    fn attempt(&self, plugin: &PluginName, outcome: &'static str, took: Duration) {
+        self.metrics.delivery(plugin, outcome, took);
+    }
+
+    fn lanes(&self, count: usize) {
+        self.metrics.lanes(count);
+    }
+
+    fn wanted(&self, plugin: &PluginName) {
+        // Full: the lane looks again after its pause, and asks again.
+        drop(self.triggers.try_send(Trigger::Wanted(plugin.clone())));
+    }
+}
+
+impl reload::Observer for Observers {
+    fn reloaded(&self, report: &Report, generation: &Generation) {
+        let (outcome, errors) = match &report.outcome {
+            Outcome::Unchanged => (ReloadOutcome::Unchanged, Vec::new()),
+            Outcome::Applied { .. } => (ReloadOutcome::Applied, Vec::new()),
+            Outcome::Rejected { errors } => (ReloadOutcome::Rejected, errors.clone()),
+            Outcome::RolledBack { plugin, why } => {
+                (ReloadOutcome::RolledBack, vec![format!("plugin \"{plugin}\": {why}")])
+            }
+        };
+        self.metrics.reload(outcome);
+        self.published(generation);
+        self.health.reloaded(ReloadReport { outcome, at: report.at, errors });
+        if let Some(dispatching) = self.dispatching.get() {
+            dispatching.nudge();
+        }
+    }
+}

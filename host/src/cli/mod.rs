@@ -1,0 +1,120 @@
+//! The commands.
+
+mod check;
+mod console;
+mod init;
+mod logging;
+mod openapi;
+mod send;
+mod serve;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+/// Exit codes (sysexits.h where it has one).
+pub mod exit {
+    /// A clean stop.
+    pub const OK: u8 = 0;
+    /// A failure while running.
+    pub const FAILURE: u8 = 1;
+    /// The command line is wrong.
+    pub const USAGE: u8 = 64;
+    /// The configuration is wrong.
+    pub const CONFIG: u8 = 78;
+}
+
+#[derive(Parser, Debug)]
+#[command(
+    name = "conductor",
+    version,
+    about = "A notification host: durable queue, hot reload, sandboxed channels",
+    after_help = "Without a command, `serve` runs. Exit codes: 0 clean stop, 1 failure while \
+                  running, 64 usage, 78 configuration."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The same options as `serve`'s, for when no command is given.
+    #[command(flatten)]
+    serve: ServeOptions,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Runs the host (the default command)
+    Serve(ServeOptions),
+    /// Writes the three configuration files and a key, and prints what it made
+    Init(init::Options),
+    /// Checks everything, prints every error with its file and line, and what each channel may do
+    Check(check::Options),
+    /// Sends one notification through a running host
+    Send(send::Options),
+    /// Prints the OpenAPI description of the HTTP surface
+    Openapi,
+}
+
+/// Where the configuration is.
+#[derive(Args, Clone, Debug)]
+struct ConfigDir {
+    /// The folder with plugins.toml, tenants.toml, channels.toml and .env
+    #[arg(long, value_name = "DIR", env = "CONDUCTOR_CONFIG_DIR", default_value = ".")]
+    config_dir: PathBuf,
+}
+
+/// Options of `serve`.
+#[derive(Args, Clone, Debug)]
+struct ServeOptions {
+    #[command(flatten)]
+    config: ConfigDir,
+    /// Where the queue and the compiled plugins are kept [default: `data` in the config folder]
+    #[arg(long, value_name = "DIR", env = "CONDUCTOR_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// Address and port to listen on [default: 127.0.0.1:3333, or 0.0.0.0:$PORT if PORT is set]
+    #[arg(long, value_name = "ADDR", env = "CONDUCTOR_LISTEN")]
+    listen: Option<String>,
+    /// When the port is taken, take the next free one
+    #[arg(long, env = "CONDUCTOR_AUTO_PORT")]
+    auto_port: bool,
+    /// Start with what is valid, and report the rest in the log and in /health
+    #[arg(long, env = "CONDUCTOR_DEGRADED")]
+    degraded: bool,
+    /// Where notifications are queued
+    #[arg(long, value_enum, env = "CONDUCTOR_STORE", default_value = "sqlite")]
+    store: StoreKind,
+    /// A PEM file with root certificates to trust for outbound TLS, besides the system's
+    #[arg(long, value_name = "FILE", env = "CONDUCTOR_EXTRA_CA_FILE")]
+    extra_ca_file: Option<PathBuf>,
+}
+
+/// The engines of the queue.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+enum StoreKind {
+    /// Durable, in the data folder.
+    Sqlite,
+    /// In memory: everything is lost when the process ends. For trials and measurements.
+    Memory,
+}
+
+/// Reads the command line and does what it says.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { exit::USAGE } else { exit::OK };
+            // There is nowhere left to report a failure of this print.
+            let _printed = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let code = match cli.command {
+        None => serve::run(cli.serve),
+        Some(Command::Serve(options)) => serve::run(options),
+        Some(Command::Init(options)) => init::run(&options),
+        Some(Command::Check(options)) => check::run(options),
+        Some(Command::Send(options)) => send::run(options),
+        Some(Command::Openapi) => openapi::run(),
+    };
+    ExitCode::from(code)
+}

@@ -1,0 +1,9 @@
+//! `conductor openapi`
+
+use super::{console, exit};
+
+/// Prints the description that docs/openapi.json holds.
+pub(super) fn run() -> u8 {
+    console::out(crate::api::openapi_json().trim_end());
+    exit::OK
+}
