@@ -16,7 +16,7 @@ default:
 # Starts the host on this folder's three TOML files, with its data in ./data; ARGS go to `serve`
 run *ARGS: setup build-plugins
     cargo build --package conductor --bin conductor
-    CONDUCTOR_CONFIG_DIR="${CONDUCTOR_CONFIG_DIR:-.}" CONDUCTOR_DATA_DIR="${CONDUCTOR_DATA_DIR:-data}" \
+    @CONDUCTOR_CONFIG_DIR="${CONDUCTOR_CONFIG_DIR:-.}" CONDUCTOR_DATA_DIR="${CONDUCTOR_DATA_DIR:-data}" \
         exec {{ quote(target / "debug/conductor") }} serve "$@"
 
 # Runs every test; with ARGS (a filter, say) only the host's, and ARGS go to the test runner
