@@ -51,6 +51,8 @@ use super::{
 use crate::ids::{NotificationId, TenantId};
 
 pub use self::open::OpenError;
+#[cfg(test)]
+pub(super) use self::tests::check;
 
 /// What callers and the writer's thread share.
 struct Shared {
