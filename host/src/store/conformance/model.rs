@@ -307,5 +307,7 @@ proptest! {
             walk.take(step);
             walk.compare();
         }
+        walk.sqlite = None;
+        crate::store::sqlite::check(walk.folder.path());
     }
 }

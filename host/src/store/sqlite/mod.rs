@@ -51,6 +51,8 @@ use super::{
 use crate::ids::{NotificationId, TenantId};
 
 pub use self::open::OpenError;
+#[cfg(test)]
+pub(super) use self::tests::check;
 
 /// What callers and the writer's thread share.
 struct Shared {
@@ -62,6 +64,9 @@ struct Shared {
 }
 
 /// The store in a file. Dropping it ends the writer after what was waiting, as [`Store::close`] does.
+///
+/// On a full disk ([`Health::ReadOnly`]) new notifications are refused by [`Store::enqueue`] itself.
+/// Keep calling it: each call, once a second, is also what finds out that there is room again.
 pub struct SqliteStore {
     shared: std::sync::Arc<Shared>,
     readers: Readers,

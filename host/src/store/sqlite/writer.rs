@@ -78,11 +78,20 @@ impl Writer {
             self.checkpoint();
             if let Health::Failed(why) = self.shared.condition.health() {
                 self.shared.queue.abandon(&StoreError::Unknown(why));
-                return;
+                return self.leave_as_it_is();
             }
         }
         if let Err(error) = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())) {
             tracing::warn!(%error, "the store's log stays for the next start");
+        }
+    }
+
+    /// After a failure the files are left to the next start: closing would copy the log, out of a
+    /// page cache that cannot be believed.
+    fn leave_as_it_is(self) {
+        let switch = rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        if let Err(error) = self.conn.set_db_config(switch, true) {
+            tracing::warn!(%error, "the store's log will be copied as it closes");
         }
     }
 
