@@ -2,6 +2,7 @@
 //!
 //! docs/ARCHITECTURE.md is the map.
 
+pub mod api;
 pub mod clock;
 pub mod config;
 pub mod egress;
@@ -9,6 +10,7 @@ pub mod envelope;
 pub mod generation;
 pub mod ids;
 pub mod limits;
+pub mod observe;
 pub mod outcomes;
 pub mod sandbox;
 pub mod secrets;
