@@ -13,11 +13,12 @@
 //! * Delivery is at least once. A crash between the provider's answer and [`Store::settle`] repeats
 //!   the delivery with the same delivery key (id and generation).
 
-mod hints;
-pub mod memory;
-pub mod sqlite;
 #[cfg(test)]
 mod conformance;
+mod hints;
+mod lost;
+pub mod memory;
+pub mod sqlite;
 
 use std::time::Duration;
 

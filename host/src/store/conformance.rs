@@ -1,0 +1,27 @@
+//! What every engine must do: one suite, run against each of them, and a random walk on which they
+//! must agree at every step.
+
+pub(super) mod kit;
+mod model;
+mod operator;
+mod queue;
+mod reading;
+
+/// Makes a test for each engine out of each function.
+macro_rules! for_each_engine {
+    ($($name:ident),+ $(,)?) => {
+        mod memory {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name($crate::store::conformance::kit::Engine::memory()).await;
+            })+
+        }
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name($crate::store::conformance::kit::Engine::sqlite()).await;
+            })+
+        }
+    };
+}
+use for_each_engine;

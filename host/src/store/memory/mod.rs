@@ -1,0 +1,121 @@
+//! The engine without a disk: for benchmarks, for trying things out, and as the model that the
+//! durable engine is tested against. Everything is behind one lock, held for about a microsecond.
+
+mod history;
+mod keys;
+mod operator;
+mod queue;
+mod table;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+
+use self::table::Table;
+use super::{
+    Counters, Enqueued, Health, Hints, Leased, ListQuery, NewNotification, Page, Ready, Row,
+    Settle, Settled, State, Status, Store, StoreError, Want,
+};
+use crate::{
+    clock::Clock,
+    ids::{NotificationId, TenantId},
+};
+
+/// The store in memory. It forgets everything with the process, and its history is bounded: the
+/// newest hundred thousand notifications that are over.
+#[derive(Debug)]
+pub struct MemoryStore {
+    table: Mutex<Table>,
+    hints: Hints,
+    clock: Clock,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new(clock: Clock) -> Arc<Self> {
+        Arc::new(Self { table: Mutex::default(), hints: Hints::default(), clock })
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn enqueue(&self, items: Vec<NewNotification>) -> Result<Vec<Enqueued>, StoreError> {
+        let now = self.clock.now();
+        let mut table = self.table();
+        Ok(items.into_iter().map(|item| table.enqueue(item, now, &self.hints)).collect())
+    }
+
+    async fn lease(&self, wants: Vec<Want>, ttl: Duration) -> Result<Vec<Leased>, StoreError> {
+        let now = self.clock.now();
+        let mut table = self.table();
+        let mut leased = Vec::new();
+        for want in &wants {
+            table.lease(want, now, now.after(ttl), &mut leased);
+        }
+        Ok(leased)
+    }
+
+    async fn settle(&self, items: Vec<Settle>) -> Result<Vec<Settled>, StoreError> {
+        let now = self.clock.now();
+        let mut table = self.table();
+        Ok(items.into_iter().map(|item| table.settle(item, now, &self.hints)).collect())
+    }
+
+    async fn ready(&self) -> Result<Vec<Ready>, StoreError> {
+        Ok(self.table().ready())
+    }
+
+    fn hints(&self) -> &Hints {
+        &self.hints
+    }
+
+    async fn status(
+        &self,
+        tenant: TenantId,
+        id: NotificationId,
+    ) -> Result<Option<Status>, StoreError> {
+        Ok(self.table().status(tenant, id))
+    }
+
+    async fn list(&self, query: ListQuery) -> Result<Page<Row>, StoreError> {
+        Ok(self.table().list(&query))
+    }
+
+    async fn counters(&self, tenant: TenantId) -> Result<Counters, StoreError> {
+        Ok(self.table().counters(tenant))
+    }
+
+    async fn totals(&self) -> Result<Counters, StoreError> {
+        Ok(self.table().totals())
+    }
+
+    async fn cancel(
+        &self,
+        tenant: TenantId,
+        id: NotificationId,
+    ) -> Result<Option<State>, StoreError> {
+        Ok(self.table().cancel(tenant, id, self.clock.now()))
+    }
+
+    async fn replay(
+        &self,
+        tenant: TenantId,
+        id: NotificationId,
+    ) -> Result<Option<State>, StoreError> {
+        Ok(self.table().replay(tenant, id, self.clock.now(), &self.hints))
+    }
+
+    fn health(&self) -> Health {
+        Health::Ok
+    }
+
+    async fn close(&self) {}
+}

@@ -1,0 +1,161 @@
+//! What is held, and the small steps that keep its parts in agreement.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use bytes::Bytes;
+
+use super::keys::Keys;
+use crate::{
+    clock::UnixMs,
+    ids::{NotificationId, TenantId},
+    store::{Attempt, Counters, Lane, Priority, Row, State},
+};
+
+/// Notifications that are over and still known.
+const HISTORY_MAX: usize = 100_000;
+
+/// Where a job stands in its lane: most urgent first, then first due, then first come.
+pub(super) type Place = (Priority, UnixMs, i64);
+
+/// A live notification's place in the queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Job {
+    pub(super) attempt: u32,
+    pub(super) leased: bool,
+}
+
+/// One lane.
+#[derive(Debug)]
+pub(super) struct LaneJobs {
+    pub(super) lane: Lane,
+    pub(super) jobs: BTreeMap<Place, Job>,
+}
+
+/// One notification.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) row: Row,
+    pub(super) lane: i64,
+    pub(super) due: UnixMs,
+    /// When the running attempt began.
+    pub(super) leased_at: UnixMs,
+    pub(super) expires: Option<UnixMs>,
+    pub(super) payload: Bytes,
+    pub(super) attempts: Vec<(u32, u32, Attempt)>,
+}
+
+#[derive(Default, Debug)]
+pub(super) struct OfTenant {
+    pub(super) counters: Counters,
+    pub(super) seqs: BTreeSet<i64>,
+}
+
+/// All of it. Lanes are numbered from 1.
+#[derive(Default, Debug)]
+pub(super) struct Table {
+    pub(super) lanes: Vec<LaneJobs>,
+    lane_numbers: HashMap<Lane, i64>,
+    pub(super) records: HashMap<i64, Record>,
+    ids: HashMap<NotificationId, i64>,
+    pub(super) tenants: HashMap<TenantId, OfTenant>,
+    pub(super) all: Counters,
+    pub(super) keys: Keys,
+    over: VecDeque<(i64, u32)>,
+    last_seq: i64,
+}
+
+impl Table {
+    pub(super) fn lane_number(&self, lane: &Lane) -> Option<i64> {
+        self.lane_numbers.get(lane).copied()
+    }
+
+    pub(super) fn lane_mut(&mut self, n: i64) -> Option<&mut LaneJobs> {
+        self.lanes.get_mut(usize::try_from(n).ok()?.checked_sub(1)?)
+    }
+
+    pub(super) fn intern(&mut self, lane: &Lane) -> i64 {
+        if let Some(n) = self.lane_number(lane) {
+            return n;
+        }
+        self.lanes.push(LaneJobs { lane: lane.clone(), jobs: BTreeMap::new() });
+        let n = i64::try_from(self.lanes.len()).unwrap_or(i64::MAX);
+        self.lane_numbers.insert(lane.clone(), n);
+        n
+    }
+
+    pub(super) fn seq_of(&self, id: NotificationId) -> Option<i64> {
+        self.ids.get(&id).copied()
+    }
+
+    /// The notification, if it is the tenant's.
+    pub(super) fn find(&self, tenant: TenantId, id: NotificationId) -> Option<(i64, &Record)> {
+        let seq = self.seq_of(id)?;
+        let record = self.records.get(&seq).filter(|record| record.row.lane.tenant == tenant)?;
+        Some((seq, record))
+    }
+
+    /// Takes a new notification in.
+    pub(super) fn insert(&mut self, record: Record) {
+        self.last_seq += 1;
+        let seq = self.last_seq;
+        let (tenant, lane, due) = (record.row.lane.tenant, record.lane, record.due);
+        let priority = record.row.priority;
+        self.ids.insert(record.row.id, seq);
+        self.tenants.entry(tenant).or_default().seqs.insert(seq);
+        self.count(tenant, None, State::Queued);
+        self.records.insert(seq, record);
+        if let Some(lane) = self.lane_mut(lane) {
+            lane.jobs.insert((priority, due, seq), Job { attempt: 0, leased: false });
+        }
+    }
+
+    fn count(&mut self, tenant: TenantId, from: Option<State>, to: State) {
+        let of_tenant = &mut self.tenants.entry(tenant).or_default().counters;
+        for counters in [of_tenant, &mut self.all] {
+            if let Some(from) = from {
+                let counter = counters.of_mut(from);
+                *counter = counter.saturating_sub(1);
+            }
+            *counters.of_mut(to) += 1;
+        }
+    }
+
+    /// Changes a notification's state and whatever `change` does.
+    pub(super) fn update(
+        &mut self,
+        seq: i64,
+        to: State,
+        now: UnixMs,
+        change: impl FnOnce(&mut Record),
+    ) {
+        let Some(record) = self.records.get_mut(&seq) else { return };
+        let (tenant, from) = (record.row.lane.tenant, record.row.state);
+        record.row.state = to;
+        record.row.updated = now;
+        change(record);
+        let generation = record.row.generation;
+        self.count(tenant, Some(from), to);
+        if to.is_terminal() {
+            self.over.push_back((seq, generation));
+            self.forget_oldest();
+        }
+    }
+
+    /// Keeps the history bounded. What was replayed since is in it a second time, and stays.
+    fn forget_oldest(&mut self) {
+        while self.over.len() > HISTORY_MAX {
+            let Some((seq, generation)) = self.over.pop_front() else { return };
+            let Some(record) = self.records.get(&seq) else { continue };
+            if record.row.generation != generation || !record.row.state.is_terminal() {
+                continue;
+            }
+            let (id, tenant, state) = (record.row.id, record.row.lane.tenant, record.row.state);
+            self.records.remove(&seq);
+            self.ids.remove(&id);
+            if let Some(of_tenant) = self.tenants.get_mut(&tenant) {
+                of_tenant.seqs.remove(&seq);
+            }
+            tracing::trace!(%id, ?state, "forgotten");
+        }
+    }
+}

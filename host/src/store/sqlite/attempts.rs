@@ -1,0 +1,48 @@
+//! The record of every attempt.
+
+use rusqlite::{Connection, Result};
+
+use crate::store::Attempt;
+
+/// Writes one down.
+pub(super) fn record(
+    conn: &Connection,
+    (seq, generation, number): (i64, u32, u32),
+    attempt: &Attempt,
+) -> Result<()> {
+    conn.prepare_cached("INSERT OR REPLACE INTO attempt VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)")?
+        .execute((
+        seq,
+        generation,
+        number,
+        attempt.started,
+        attempt.took_ms,
+        &attempt.outcome,
+        &attempt.code,
+        &attempt.detail,
+        &attempt.provider_id,
+        &attempt.digest,
+    ))?;
+    Ok(())
+}
+
+/// All of a notification's, oldest first.
+pub(super) fn of(conn: &Connection, seq: i64) -> Result<Vec<(u32, u32, Attempt)>> {
+    conn.prepare_cached(
+        "SELECT generation, number, started, took_ms, outcome, code, detail, provider_id, digest
+         FROM attempt WHERE seq=?1 ORDER BY generation, number",
+    )?
+    .query_map([seq], |row| {
+        let attempt = Attempt {
+            started: row.get(2)?,
+            took_ms: row.get(3)?,
+            outcome: row.get(4)?,
+            code: row.get(5)?,
+            detail: row.get(6)?,
+            provider_id: row.get(7)?,
+            digest: row.get(8)?,
+        };
+        Ok((row.get(0)?, row.get(1)?, attempt))
+    })?
+    .collect()
+}

@@ -1,0 +1,147 @@
+//! Taking due jobs: four seeks a lane, one for each priority, and never a walk over jobs that are
+//! not due.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use rusqlite::Result;
+
+use super::{
+    attempts,
+    codes::PRIORITIES,
+    events::{self, Event, Kind},
+    names::Named,
+    queue::Class,
+    work::{Batch, Work},
+};
+use crate::{
+    clock::UnixMs,
+    store::{LeaseToken, Leased, Priority, State, Want, lost::lost_attempt},
+};
+
+/// [`crate::store::Store::lease`].
+pub(super) struct Lease {
+    pub(super) wants: Vec<Want>,
+    pub(super) ttl: Duration,
+}
+
+impl Work for Lease {
+    type Answer = Vec<Leased>;
+    const CLASS: Class = Class::Lease;
+
+    fn items(&self) -> usize {
+        self.wants.len()
+    }
+
+    fn run(&self, batch: &mut Batch<'_>) -> Result<Vec<Leased>> {
+        let mut leased = Vec::new();
+        for want in &self.wants {
+            let Some(named) = batch.memory.names.lane(&want.lane).map(Arc::clone) else { continue };
+            let now = batch.now();
+            for job in due(batch, &named, want.max, now)? {
+                leased.push(take(batch, &named, &job, now, now.after(self.ttl))?);
+            }
+        }
+        Ok(leased)
+    }
+}
+
+/// A row of `job`.
+struct Job {
+    priority: Priority,
+    due: UnixMs,
+    seq: i64,
+    attempt: u32,
+    owner: i64,
+}
+
+/// The due jobs of a lane, in the order in which they are to go.
+fn due(batch: &Batch<'_>, lane: &Named, max: usize, now: UnixMs) -> Result<Vec<Job>> {
+    let mut statement = batch.conn.prepare_cached(
+        "SELECT due, seq, attempt, owner FROM job WHERE lane=?1 AND prio=?2 AND due<=?3
+         ORDER BY due, seq LIMIT ?4",
+    )?;
+    let mut jobs = Vec::new();
+    for priority in PRIORITIES {
+        let room = max - jobs.len();
+        if room == 0 {
+            break;
+        }
+        let limit = i64::try_from(room).unwrap_or(i64::MAX);
+        let mut rows = statement.query((lane.n, priority, now, limit))?;
+        while let Some(row) = rows.next()? {
+            jobs.push(Job {
+                priority,
+                due: row.get(0)?,
+                seq: row.get(1)?,
+                attempt: row.get(2)?,
+                owner: row.get(3)?,
+            });
+        }
+    }
+    Ok(jobs)
+}
+
+fn take(
+    batch: &mut Batch<'_>,
+    lane: &Named,
+    job: &Job,
+    now: UnixMs,
+    until: UnixMs,
+) -> Result<Leased> {
+    let before = match (job.owner, job.attempt) {
+        (0, 0) => State::Queued,
+        (0, _) => State::Retrying,
+        _ => {
+            expired(batch, lane, job, now)?;
+            State::Sending
+        }
+    };
+    let attempt = job.attempt.saturating_add(1);
+    batch
+        .conn
+        .prepare_cached(
+            "UPDATE job SET due=?5, attempt=?6, owner=?7 WHERE lane=?1 AND prio=?2 AND due=?3 AND seq=?4",
+        )?
+        .execute((lane.n, job.priority, job.due, job.seq, until, attempt, batch.incarnation))?;
+    let mut leased = batch
+        .conn
+        .prepare_cached(
+            "UPDATE notif SET state=1, updated=?3, due=?4, attempts=?5 WHERE lane=?1 AND seq=?2
+             RETURNING id, generation, created, expires",
+        )?
+        .query_row((lane.n, job.seq, now, until, attempt), |row| {
+            let (seq, priority) = (job.seq, job.priority);
+            Ok(Leased {
+                token: LeaseToken { seq, lane: lane.n, priority, due: until, attempt },
+                id: row.get(0)?,
+                lane: lane.lane.clone(),
+                generation: row.get(1)?,
+                created: row.get(2)?,
+                expires: row.get(3)?,
+                payload: Bytes::new(),
+            })
+        })?;
+    leased.payload = batch
+        .conn
+        .prepare_cached("SELECT payload FROM body WHERE seq=?1")?
+        .query_row([job.seq], |row| row.get::<_, Vec<u8>>(0))?
+        .into();
+    batch.moved(lane, Some(before), State::Sending);
+    Ok(leased)
+}
+
+/// The lease before this one ran out without a word: that attempt is lost, and the history says so.
+fn expired(batch: &Batch<'_>, lane: &Named, job: &Job, now: UnixMs) -> Result<()> {
+    let (generation, started) = batch
+        .conn
+        .prepare_cached("SELECT generation, updated FROM notif WHERE lane=?1 AND seq=?2")?
+        .query_row((lane.n, job.seq), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let record = lost_attempt(started, now);
+    attempts::record(batch.conn, (job.seq, generation, job.attempt), &record)?;
+    let (seq, attempt, tenant) = (job.seq, job.attempt, lane.tenant);
+    events::record(
+        batch.conn,
+        &Event { at: now, kind: Kind::Lost, tenant, seq, attempt, detail: None },
+    )
+}

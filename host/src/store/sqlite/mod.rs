@@ -1,0 +1,189 @@
+//! The embedded engine: SQLite, one thread that writes, a few connections that read.
+//!
+//! One transaction carries whatever was waiting, and one sync makes all of it durable (group
+//! commit); measured, that is worth a factor of 17. A claim never walks history, future jobs or
+//! other tenants.
+
+mod attempts;
+mod ballast;
+mod codes;
+mod enqueue;
+mod events;
+mod health;
+mod lease;
+mod list;
+mod lock;
+mod names;
+mod open;
+mod operator;
+mod queue;
+mod readers;
+mod reads;
+mod recover;
+mod schema;
+mod settle;
+mod tallies;
+#[cfg(test)]
+mod tests;
+mod work;
+mod writer;
+
+use std::{thread::JoinHandle, time::Duration};
+
+use async_trait::async_trait;
+use tokio::sync::{oneshot, watch};
+
+use self::{
+    enqueue::Enqueue,
+    health::Condition,
+    lease::Lease,
+    operator::{Cancel, Replay},
+    queue::Queue,
+    readers::Readers,
+    settle::SettleAll,
+    tallies::Tallies,
+    work::{Call, Work},
+};
+use super::{
+    Counters, Enqueued, Health, Hints, Leased, ListQuery, NewNotification, Page, Ready, Row,
+    Settle, Settled, State, Status, Store, StoreError, Want,
+};
+use crate::ids::{NotificationId, TenantId};
+
+pub use self::open::OpenError;
+#[cfg(test)]
+pub(super) use self::tests::check;
+
+/// What callers and the writer's thread share.
+struct Shared {
+    queue: Queue,
+    condition: Condition,
+    tallies: Tallies,
+    hints: Hints,
+    ended: watch::Sender<bool>,
+}
+
+/// The store in a file. Dropping it ends the writer after what was waiting, as [`Store::close`] does.
+pub struct SqliteStore {
+    shared: std::sync::Arc<Shared>,
+    readers: Readers,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl SqliteStore {
+    /// Tells at once when a write or sync failed, and why. The process must end then: SQLite would
+    /// carry on, but what the page cache says after a failed sync cannot be believed.
+    #[must_use]
+    pub fn failed(&self) -> watch::Receiver<Option<String>> {
+        self.shared.condition.failed()
+    }
+
+    /// Has `work` done by the writer.
+    async fn submit<W: Work>(&self, work: W) -> Result<W::Answer, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.shared.queue.push(Box::new(Call::new(work, reply)))?;
+        answer.await.unwrap_or_else(|_| {
+            Err(StoreError::Unknown(String::from("the store's writer ended before it answered")))
+        })
+    }
+
+    /// Asks `question` of a connection that reads.
+    async fn ask<T, Q>(&self, question: Q) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        Q: FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        match self.shared.condition.refusal() {
+            Some(refusal) => Err(refusal),
+            None => self.readers.ask(question).await,
+        }
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.readers.close();
+        self.shared.queue.close();
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been told of already.
+            let _panicked = thread.join();
+        }
+    }
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "SqliteStore({:?})", self.shared.condition.health())
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn enqueue(&self, items: Vec<NewNotification>) -> Result<Vec<Enqueued>, StoreError> {
+        self.submit(Enqueue(items)).await
+    }
+
+    async fn lease(&self, wants: Vec<Want>, ttl: Duration) -> Result<Vec<Leased>, StoreError> {
+        self.submit(Lease { wants, ttl }).await
+    }
+
+    async fn settle(&self, items: Vec<Settle>) -> Result<Vec<Settled>, StoreError> {
+        self.submit(SettleAll(items)).await
+    }
+
+    async fn ready(&self) -> Result<Vec<Ready>, StoreError> {
+        self.ask(reads::ready).await
+    }
+
+    fn hints(&self) -> &Hints {
+        &self.shared.hints
+    }
+
+    async fn status(
+        &self,
+        tenant: TenantId,
+        id: NotificationId,
+    ) -> Result<Option<Status>, StoreError> {
+        self.ask(move |conn| reads::status(conn, tenant, id)).await
+    }
+
+    async fn list(&self, query: ListQuery) -> Result<Page<Row>, StoreError> {
+        self.ask(move |conn| list::list(conn, &query)).await
+    }
+
+    async fn counters(&self, tenant: TenantId) -> Result<Counters, StoreError> {
+        Ok(self.shared.tallies.of(tenant))
+    }
+
+    async fn totals(&self) -> Result<Counters, StoreError> {
+        Ok(self.shared.tallies.all())
+    }
+
+    async fn cancel(
+        &self,
+        tenant: TenantId,
+        id: NotificationId,
+    ) -> Result<Option<State>, StoreError> {
+        self.submit(Cancel(tenant, id)).await
+    }
+
+    async fn replay(
+        &self,
+        tenant: TenantId,
+        id: NotificationId,
+    ) -> Result<Option<State>, StoreError> {
+        self.submit(Replay(tenant, id)).await
+    }
+
+    fn health(&self) -> Health {
+        self.shared.condition.health()
+    }
+
+    async fn close(&self) {
+        self.readers.close();
+        self.shared.queue.close();
+        let mut ended = self.shared.ended.subscribe();
+        // It only fails when the sender is gone, and we hold it.
+        let _gone = ended.wait_for(|ended| *ended).await;
+    }
+}

@@ -1,0 +1,111 @@
+//! What the file looks like, and whether a file is one of ours.
+//!
+//! * A notification lies under its lane, `notif(lane, seq)`, so that leasing, settling and listing
+//!   reach it by primary key; a tenant's listing merges its lanes. No listing needs another index
+//!   than `notif_state`, which holds (lane, state, seq).
+//! * `job` holds live notifications only. The queue's head stays small whatever the history is.
+//! * `body` lies apart, so that listings and settles do not drag payloads along.
+//! * `span` says which numbers were given in which ten minutes: a listing by time becomes a listing
+//!   by number, and so will retention.
+//! * Numbers rise for ever. Retention must leave the newest `body` row, from which the next number
+//!   is found when the file is opened.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::open::OpenError;
+
+/// The version of the schema that this program writes.
+pub(super) const VERSION: i64 = 1;
+
+/// Marks the file as ours ("Cndr"); `file` and SQLite's own tools show it.
+const APPLICATION_ID: i64 = 0x436e_6472;
+
+/// The grain of `span`: small enough to bound what a listing skips, large enough to stay tiny.
+pub(super) const SPAN_MS: i64 = 10 * 60 * 1_000;
+
+const DDL: &str = "
+CREATE TABLE tenant(n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE) STRICT;
+CREATE TABLE lane(n INTEGER PRIMARY KEY, tenant INT NOT NULL, channel TEXT NOT NULL,
+  UNIQUE(tenant, channel)) STRICT;
+CREATE TABLE notif(lane INT NOT NULL, seq INT NOT NULL, id BLOB NOT NULL, state INT NOT NULL,
+  prio INT NOT NULL, created INT NOT NULL, updated INT NOT NULL, due INT, expires INT,
+  generation INT NOT NULL, attempts INT NOT NULL, provider_id TEXT, last_error TEXT,
+  PRIMARY KEY(lane, seq)) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX notif_id ON notif(id);
+CREATE INDEX notif_state ON notif(lane, state, seq);
+CREATE TABLE body(seq INTEGER PRIMARY KEY, payload BLOB NOT NULL) STRICT;
+CREATE TABLE job(lane INT NOT NULL, prio INT NOT NULL, due INT NOT NULL, seq INT NOT NULL,
+  attempt INT NOT NULL, owner INT NOT NULL, PRIMARY KEY(lane, prio, due, seq)) STRICT, WITHOUT ROWID;
+CREATE TABLE attempt(seq INT NOT NULL, generation INT NOT NULL, number INT NOT NULL,
+  started INT NOT NULL, took_ms INT NOT NULL, outcome TEXT NOT NULL, code TEXT, detail TEXT,
+  provider_id TEXT, digest TEXT, PRIMARY KEY(seq, generation, number)) STRICT, WITHOUT ROWID;
+CREATE TABLE idem(tenant INT NOT NULL, key BLOB NOT NULL, id BLOB NOT NULL, body_hash BLOB NOT NULL,
+  expires INT NOT NULL, PRIMARY KEY(tenant, key)) STRICT, WITHOUT ROWID;
+CREATE INDEX idem_expires ON idem(expires);
+CREATE TABLE event(eseq INTEGER PRIMARY KEY, at INT NOT NULL, kind INT NOT NULL, tenant INT NOT NULL,
+  seq INT NOT NULL, attempt INT NOT NULL, detail TEXT, hash BLOB) STRICT;
+CREATE INDEX event_seq ON event(seq);
+CREATE TABLE span(slot INTEGER PRIMARY KEY, first INT NOT NULL, last INT NOT NULL) STRICT;
+CREATE TABLE counter(tenant INT NOT NULL, state INT NOT NULL, n INT NOT NULL,
+  PRIMARY KEY(tenant, state)) STRICT, WITHOUT ROWID;
+CREATE TABLE cursor(consumer TEXT PRIMARY KEY, upto INT NOT NULL) STRICT;
+CREATE TABLE owner(key TEXT PRIMARY KEY, host TEXT NOT NULL, fence INT NOT NULL,
+  expires INT NOT NULL) STRICT;
+CREATE TABLE bucket(key TEXT PRIMARY KEY, tat INT NOT NULL) STRICT;
+CREATE TABLE config(key TEXT PRIMARY KEY, rev INT NOT NULL, value BLOB NOT NULL) STRICT;
+CREATE TABLE meta(k TEXT PRIMARY KEY, v ANY) STRICT;
+INSERT INTO meta VALUES('schema_version', 1), ('incarnation', 0);
+";
+
+/// Gives an empty file the schema; refuses one that is not ours or from a newer version.
+pub(super) fn prepare(conn: &Connection) -> Result<(), Refusal> {
+    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
+    let mark: i64 = conn.query_row("PRAGMA application_id", (), |row| row.get(0))?;
+    if tables == 0 && mark == 0 {
+        conn.execute_batch(&format!(
+            "BEGIN IMMEDIATE; PRAGMA application_id={APPLICATION_ID}; {DDL} COMMIT;"
+        ))?;
+        return Ok(());
+    }
+    if mark != APPLICATION_ID {
+        return Err(Refusal::NotOurs);
+    }
+    let version: Option<i64> = conn
+        .query_row("SELECT v FROM meta WHERE k='schema_version'", (), |row| row.get(0))
+        .optional()?;
+    match version {
+        Some(VERSION) => Ok(()),
+        Some(found) if found > VERSION => Err(Refusal::Newer(found)),
+        _ => Err(Refusal::NotOurs),
+    }
+}
+
+/// Why a file is not taken.
+pub(super) enum Refusal {
+    /// Another program's database.
+    NotOurs,
+    /// Written by a newer version of this program.
+    Newer(i64),
+    /// It could not be read at all.
+    Sql(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Refusal {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl Refusal {
+    /// The error for the operator, which names the file.
+    pub(super) fn of_file(self, file: &std::path::Path) -> OpenError {
+        let file = file.to_path_buf();
+        match self {
+            Self::NotOurs => {
+                OpenError::NotAStore { file, why: String::from("it is another program's database") }
+            }
+            Self::Newer(found) => OpenError::NewerSchema { file, found, supported: VERSION },
+            Self::Sql(error) => OpenError::of_sql(file, &error),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! No question walks over rows that it does not give: measured, that was the difference between
+//! microseconds and seconds.
+
+use super::{look, open};
+
+#[test]
+fn every_hot_statement_seeks() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    let conn = look(folder.path());
+    for sql in [
+        "SELECT due, seq, attempt, owner FROM job WHERE lane=1 AND prio=1 AND due<=1
+         ORDER BY due, seq LIMIT 1",
+        "DELETE FROM job WHERE lane=1 AND prio=1 AND due=1 AND seq=1 AND attempt=1 AND owner=1",
+        "UPDATE notif SET state=1 WHERE lane=1 AND seq=1",
+        "SELECT id FROM idem WHERE tenant=1 AND key=x'00' AND expires>1",
+        "SELECT seq FROM notif WHERE lane=1 AND seq>1 AND seq<9 ORDER BY seq DESC LIMIT 1",
+        "SELECT seq FROM notif INDEXED BY notif_state WHERE lane=1 AND state=1 AND seq>1 AND seq<9
+         ORDER BY seq DESC LIMIT 1",
+        "SELECT seq FROM notif JOIN lane ON lane.n=lane WHERE id=x'00' AND lane.tenant=1",
+        "SELECT n FROM lane WHERE tenant=1 AND (NULL IS NULL OR channel=NULL)",
+        "SELECT min(due) FROM job WHERE lane=1 AND prio=1",
+        "SELECT min(lane) FROM job WHERE lane>1",
+        "SELECT lane.n FROM event JOIN lane ON lane.n=1 WHERE event.seq=1",
+        "DELETE FROM idem WHERE expires<1",
+    ] {
+        let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let plan: Vec<String> =
+            statement.query_map((), |row| row.get(3)).unwrap().map(Result::unwrap).collect();
+        let plan = plan.join("; ");
+        assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
+    }
+}

@@ -1,0 +1,182 @@
+//! What the writer is given to do, and what it does it with.
+
+use std::collections::{HashMap, hash_map::Entry};
+
+use rusqlite::{Connection, Result};
+use tokio::sync::oneshot;
+
+use super::{
+    names::{Named, Names},
+    queue::Class,
+    schema::SPAN_MS,
+    tallies::{Changes, Tallies},
+};
+use crate::{
+    clock::{Clock, UnixMs},
+    store::{Hints, State, StoreError},
+};
+
+/// An operation on the store.
+pub(super) trait Work: Send + 'static {
+    /// What it answers.
+    type Answer: Send;
+    /// Which line it waits in.
+    const CLASS: Class;
+    /// How many things it does.
+    fn items(&self) -> usize {
+        1
+    }
+    /// How much it writes, about.
+    fn bytes(&self) -> usize {
+        0
+    }
+    /// Does it inside the running transaction. May be called again after a rollback.
+    fn run(&self, batch: &mut Batch<'_>) -> Result<Self::Answer>;
+}
+
+/// An operation with somebody who waits for it.
+pub(super) struct Call<W: Work> {
+    work: W,
+    answer: Option<W::Answer>,
+    reply: oneshot::Sender<Result<W::Answer, StoreError>>,
+}
+
+impl<W: Work> Call<W> {
+    pub(super) fn new(work: W, reply: oneshot::Sender<Result<W::Answer, StoreError>>) -> Self {
+        Self { work, answer: None, reply }
+    }
+}
+
+/// A [`Call`] of any kind.
+pub(super) trait Op: Send {
+    fn class(&self) -> Class;
+    fn items(&self) -> usize;
+    fn bytes(&self) -> usize;
+    /// Does it, and keeps the answer until the transaction is on disk.
+    fn run(&mut self, batch: &mut Batch<'_>) -> Result<()>;
+    /// It is on disk: answers.
+    fn done(self: Box<Self>);
+    /// It is not, or nobody knows: says so.
+    fn failed(self: Box<Self>, error: StoreError);
+}
+
+impl<W: Work> Op for Call<W> {
+    fn class(&self) -> Class {
+        W::CLASS
+    }
+    fn items(&self) -> usize {
+        self.work.items()
+    }
+    fn bytes(&self) -> usize {
+        self.work.bytes()
+    }
+    fn run(&mut self, batch: &mut Batch<'_>) -> Result<()> {
+        self.answer = Some(self.work.run(batch)?);
+        Ok(())
+    }
+    fn done(self: Box<Self>) {
+        if let Some(answer) = self.answer {
+            // Who asked may have gone; the work is done all the same.
+            let _gone = self.reply.send(Ok(answer));
+        }
+    }
+    fn failed(self: Box<Self>, error: StoreError) {
+        let _gone = self.reply.send(Err(error));
+    }
+}
+
+/// What survives from one transaction to the next.
+pub(super) struct Memory {
+    pub(super) names: Names,
+    pub(super) changes: Changes,
+    /// The newest notification's number.
+    pub(super) last_seq: i64,
+}
+
+/// The running transaction.
+pub(super) struct Batch<'a> {
+    pub(super) conn: &'a Connection,
+    pub(super) memory: &'a mut Memory,
+    tallies: &'a Tallies,
+    clock: &'a Clock,
+    /// Who we are, in `job.owner`.
+    pub(super) incarnation: i64,
+    last_seq_before: i64,
+    hints: HashMap<i64, UnixMs>,
+    spans: HashMap<i64, (i64, i64)>,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(
+        conn: &'a Connection,
+        memory: &'a mut Memory,
+        tallies: &'a Tallies,
+        clock: &'a Clock,
+        incarnation: i64,
+    ) -> Self {
+        let last_seq_before = memory.last_seq;
+        let (hints, spans) = Default::default();
+        Self { conn, memory, tallies, clock, incarnation, last_seq_before, hints, spans }
+    }
+
+    pub(super) fn now(&self) -> UnixMs {
+        self.clock.now()
+    }
+
+    /// The number for the notification that is accepted now.
+    pub(super) fn next_seq(&mut self, now: UnixMs) -> i64 {
+        self.memory.last_seq += 1;
+        let seq = self.memory.last_seq;
+        self.spans.entry(now.0.div_euclid(SPAN_MS)).or_insert((seq, seq)).1 = seq;
+        seq
+    }
+
+    /// A notification of `lane` moves from one state (none: it is new) to another.
+    pub(super) fn moved(&mut self, lane: &Named, from: Option<State>, to: State) {
+        self.memory.changes.moved((lane.lane.tenant, lane.tenant), from, to);
+    }
+
+    /// The live notifications of a tenant.
+    pub(super) fn live(&self, tenant: crate::ids::TenantId) -> u64 {
+        self.memory.changes.live(tenant, self.tallies)
+    }
+
+    /// The lane has a job, once this is on disk.
+    pub(super) fn hint(&mut self, lane: i64, due: UnixMs) {
+        match self.hints.entry(lane) {
+            Entry::Occupied(mut first) => *first.get_mut() = due.min(*first.get()),
+            Entry::Vacant(none) => drop(none.insert(due)),
+        }
+    }
+
+    /// Writes what was put off to the end of the transaction.
+    pub(super) fn write_sums(&mut self) -> Result<()> {
+        self.memory.changes.write(self.conn)?;
+        let mut statement = self.conn.prepare_cached(
+            "INSERT INTO span(slot, first, last) VALUES(?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET first=min(first, excluded.first), last=max(last, excluded.last)",
+        )?;
+        for (slot, (first, last)) in &self.spans {
+            statement.execute((slot, first, last))?;
+        }
+        Ok(())
+    }
+
+    /// It is on disk: what is in memory follows, and those who wait for work are told.
+    pub(super) fn committed(self, hints: &Hints) {
+        for (lane, due) in self.hints {
+            if let Some(named) = self.memory.names.numbered(lane) {
+                hints.add(&named.lane, due);
+            }
+        }
+        self.memory.names.committed();
+        self.memory.changes.committed(self.tallies);
+    }
+
+    /// It never was.
+    pub(super) fn rolled_back(self) {
+        self.memory.last_seq = self.last_seq_before;
+        self.memory.names.rolled_back();
+        self.memory.changes.rolled_back();
+    }
+}
