@@ -2,6 +2,7 @@
 //!
 //! docs/ARCHITECTURE.md is the map.
 
+pub mod api;
 pub mod clock;
 pub mod config;
 pub mod dispatch;
@@ -10,6 +11,7 @@ pub mod envelope;
 pub mod generation;
 pub mod ids;
 pub mod limits;
+pub mod observe;
 pub mod outcomes;
 pub mod plugin_files;
 pub mod sandbox;

@@ -147,10 +147,22 @@ pub const EGRESS_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// The body of one request to the API: an attachment or two, not a file server.
 pub const REQUEST_BODY_BYTES_MAX: usize = 256 * KIB;
+/// How long a body may take to arrive.
+pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How deep the JSON of a request may be nested.
 pub const JSON_DEPTH_MAX: usize = 64;
 /// Characters of `message`. What a provider takes is less, and its plugin's manifest says how much.
 pub const MESSAGE_BYTES_MAX: usize = 128 * KIB;
+/// Characters of `title` and of `targetId`, in bytes: longer than any provider's.
+pub const TITLE_BYTES_MAX: usize = KIB;
+/// Attachments of one notification; what a plugin takes is less, and its manifest says how much.
+pub const ATTACHMENTS_MAX: usize = 16;
+/// How far ahead `sendAt` and `expiresAt` may lie.
+pub const SCHEDULE_AHEAD_MAX: Duration = Duration::from_hours(365 * 24);
+/// The longest `Idempotency-Key`.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// How long an idempotency key is remembered.
+pub const IDEMPOTENCY_TTL: Duration = Duration::from_hours(24);
 /// How long `POST /notifications` waits for the outcome when the caller does not say.
 pub const WAIT_DEFAULT: Duration = Duration::from_secs(10);
 /// The ceiling of `Prefer: wait`.
@@ -161,6 +173,22 @@ pub const LIST_LIMIT_MAX: usize = 200;
 pub const LIST_LIMIT_DEFAULT: usize = 50;
 /// Connections to the listener at the same time.
 pub const CONNECTIONS_MAX: usize = 8_192;
+/// The head of a request must have arrived in this time; also how long a connection may idle.
+pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// The head of a request: line and headers.
+pub const HEADER_BYTES_MAX: usize = 32 * KIB;
+/// Headers of a request.
+pub const HEADERS_MAX: usize = 64;
+/// Requests at the same time on one HTTP/2 connection.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 256;
+/// How long a client should wait when the store has too much to do.
+pub const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long a client should wait when the store takes nothing new or the host stops.
+pub const UNAVAILABLE_RETRY_AFTER: Duration = Duration::from_secs(5);
+/// Plugins that have metrics of their own; what is beyond is counted under "other".
+pub const METRIC_PLUGINS_MAX: usize = 512;
+/// Reports of ended tasks that health keeps.
+pub const TASK_FAILURES_MAX: usize = 50;
 
 // --- queue and delivery ----------------------------------------------------------------------
 

@@ -1,2 +1,102 @@
 //! The HTTP surface: authentication, validation, acceptance, the wait for the outcome, and the
 //! questions people ask afterwards. See docs/openapi.json.
+//!
+//! * Every error of every route is a [`problem::Problem`].
+//! * A request sees one generation from its start to its end ([`auth::Caller`]).
+//! * What is accepted is on disk; what is refused left nothing behind.
+
+mod answer;
+pub mod auth;
+mod body;
+mod channels;
+mod cors;
+mod deliveries;
+mod edge;
+mod fields;
+mod fits;
+mod health;
+mod idempotency;
+mod json;
+pub mod kinds;
+#[cfg(test)]
+mod kit;
+mod listing;
+mod notification;
+mod notify;
+mod prefer;
+pub mod problem;
+mod query;
+mod rate;
+mod refusals;
+mod scrape;
+pub mod server;
+mod views;
+
+use std::sync::Arc;
+
+use axum::{
+    Router, middleware,
+    routing::{get, post},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::Clock,
+    generation::Current,
+    observe::{BindingReport, HealthBoard, Metrics},
+    outcomes::Outcomes,
+    store::Store,
+};
+
+/// What the surface stands on.
+#[derive(Clone)]
+pub struct ApiState {
+    /// The generation in force.
+    pub current: Arc<Current>,
+    /// The queue.
+    pub store: Arc<dyn Store>,
+    /// Who waits for what.
+    pub outcomes: Arc<Outcomes>,
+    /// The numbers.
+    pub metrics: Arc<Metrics>,
+    /// Reloads and tasks.
+    pub health: Arc<HealthBoard>,
+    /// The time.
+    pub clock: Clock,
+    /// Cancelled when the host goes down: nothing new is taken, waiting callers are answered.
+    pub stopping: CancellationToken,
+    /// SHA-256 of the operator's key.
+    pub admin_key_hash: Option<[u8; 32]>,
+    /// How the channels are.
+    pub bindings: Arc<dyn Fn() -> Vec<BindingReport> + Send + Sync>,
+}
+
+/// The state of all handlers: what they were given, and what they keep themselves.
+pub(crate) struct Shared {
+    api: ApiState,
+    rates: rate::Rates,
+    answering: idempotency::Answering,
+    origins: cors::Origins,
+}
+
+/// The whole surface.
+pub fn router(state: ApiState) -> Router {
+    let shared = Arc::new(Shared {
+        api: state,
+        rates: rate::Rates::default(),
+        answering: idempotency::Answering::default(),
+        origins: cors::Origins::default(),
+    });
+    Router::new()
+        .route("/notifications", post(notify::notify).get(listing::list))
+        .route("/notifications/{id}", get(deliveries::read).delete(deliveries::cancel))
+        .route("/notifications/{id}/replay", post(deliveries::replay))
+        .route("/channels", get(channels::list))
+        .route("/health", get(health::health))
+        .route("/ready", get(health::ready))
+        .route("/metrics", get(scrape::metrics))
+        .fallback(refusals::unknown_path)
+        .method_not_allowed_fallback(refusals::method_not_allowed)
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), edge::edge))
+        .with_state(shared)
+}

@@ -1,1 +1,10 @@
 //! What people see of the running host: metrics, health, logs.
+
+pub mod health;
+pub mod metrics;
+mod plugin_metrics;
+mod words;
+
+pub use health::{BindingReport, HealthBoard, ReloadReport, TaskFailure};
+pub use metrics::{Metrics, ReloadOutcome, Route};
+pub use plugin_metrics::{AttemptGuard, EgressOutcome, Fault, PluginMetrics};

@@ -1,0 +1,186 @@
+//! Who calls: the key says which tenant, and the address that was called and the caller's own must
+//! agree with it.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use axum::{
+    extract::{ConnectInfo, FromRequestParts},
+    http::{Extensions, HeaderMap, HeaderValue, header, request::Parts, uri::Authority},
+};
+use subtle::ConstantTimeEq;
+
+use super::{Shared, kinds, problem::Problem};
+use crate::{config::Tenant, generation::Generation, ids::Digest};
+
+/// The two ends of the connection, as the server saw them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ends {
+    /// The caller's address. Headers such as `X-Forwarded-For` are not believed.
+    pub peer: SocketAddr,
+    /// Ours.
+    pub local: SocketAddr,
+}
+
+/// An authenticated caller. The request sees this generation from start to end.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// What is configured.
+    pub generation: Arc<Generation>,
+    /// Whose key it is.
+    pub tenant: Arc<Tenant>,
+}
+
+impl FromRequestParts<Arc<Shared>> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<Shared>) -> Result<Self, Problem> {
+        let generation = state.api.current.load();
+        let key = bearer(&parts.headers)?;
+        let tenant = generation.tenant_by_key(&Digest::of(key.as_bytes()).0).cloned();
+        let tenant = tenant.ok_or_else(|| {
+            Problem::new(
+                kinds::WRONG_KEY,
+                "No tenant has this key. It may have been changed; keys are in the variables that \
+                 tenants.toml names.",
+            )
+        })?;
+        check_context(&generation, &tenant, parts)?;
+        check_source(&tenant, peer(&parts.extensions))?;
+        Ok(Self { generation, tenant })
+    }
+}
+
+/// The key in `Authorization: Bearer KEY`.
+pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+    let refuse = |challenge: &'static str, detail: &'static str| {
+        Problem::new(kinds::NO_KEY, detail)
+            .header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    };
+    let Some(value) = headers.get(header::AUTHORIZATION) else {
+        return Err(refuse(
+            "Bearer realm=\"conductor\"",
+            "Send the tenant's key as \"Authorization: Bearer KEY\".",
+        ));
+    };
+    let key = value.to_str().ok().and_then(|text| {
+        let (scheme, key) = text.split_once(' ')?;
+        let key = key.trim();
+        let is_key = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic());
+        (scheme.eq_ignore_ascii_case("bearer") && is_key).then_some(key)
+    });
+    key.ok_or_else(|| {
+        refuse(
+            "Bearer realm=\"conductor\", error=\"invalid_request\"",
+            "The Authorization header has another form than \"Bearer KEY\".",
+        )
+    })
+}
+
+/// Whether the caller has the operator's key.
+pub(super) fn is_admin(admin_key_hash: Option<&[u8; 32]>, headers: &HeaderMap) -> bool {
+    let (Some(expected), Ok(key)) = (admin_key_hash, bearer(headers)) else { return false };
+    bool::from(Digest::of(key.as_bytes()).0.ct_eq(expected))
+}
+
+/// The host name that was called, lower case and without port.
+pub(super) fn host_name(headers: &HeaderMap, authority: Option<&Authority>) -> Option<String> {
+    // HTTP/2 has it in the request's target, HTTP/1.1 in a header.
+    let host = match authority {
+        Some(authority) => authority.host(),
+        None => {
+            let text = headers.get(header::HOST)?.to_str().ok()?;
+            match text.find(']') {
+                Some(end) => text.get(..=end)?,
+                None => text.split(':').next()?,
+            }
+        }
+    };
+    Some(host.trim_end_matches('.').to_ascii_lowercase())
+}
+
+fn check_context(generation: &Generation, tenant: &Tenant, parts: &Parts) -> Result<(), Problem> {
+    let by_name = host_name(&parts.headers, parts.uri.authority())
+        .and_then(|name| generation.tenant_by_domain(&name));
+    let by_port = parts
+        .extensions
+        .get::<Ends>()
+        .and_then(|ends| generation.tenant_by_port(ends.local.port()));
+    let agrees = |owner: Option<_>| owner.is_none_or(|owner| owner == tenant.id);
+    if agrees(by_name) && agrees(by_port) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        kinds::WRONG_CONTEXT,
+        "The host name or port that was called belongs to another tenant than the key.",
+    ))
+}
+
+fn peer(extensions: &Extensions) -> Option<IpAddr> {
+    match extensions.get::<Ends>() {
+        Some(ends) => Some(ends.peer.ip()),
+        None => extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip()),
+    }
+}
+
+fn check_source(tenant: &Tenant, peer: Option<IpAddr>) -> Result<(), Problem> {
+    let sources = &tenant.access_sources;
+    let allowed = sources.is_empty()
+        || peer.is_some_and(|peer| sources.iter().any(|range| range.contains(peer)));
+    if allowed {
+        return Ok(());
+    }
+    Err(Problem::new(
+        kinds::SOURCE_DENIED,
+        "The tenant's access rules do not allow calls from the address of this caller.",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: header::HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, value.parse().unwrap())])
+    }
+
+    #[test]
+    fn a_key_is_taken_from_a_bearer_header_only() {
+        let key = |value: &str| bearer(&headers(header::AUTHORIZATION, value)).map(str::to_owned);
+        assert_eq!(key("Bearer abc").unwrap(), "abc");
+        assert_eq!(key("bearer  abc ").unwrap(), "abc");
+        for bad in ["", "Bearer", "Bearer ", "Basic abc", "abc", "Bearer a b"] {
+            let problem = key(bad).unwrap_err();
+            assert_eq!(problem.kind(), kinds::NO_KEY, "{bad}");
+        }
+        assert_eq!(bearer(&HeaderMap::new()).unwrap_err().kind(), kinds::NO_KEY);
+    }
+
+    #[test]
+    fn a_host_name_is_compared_without_port_case_and_final_dot() {
+        for (value, name) in [
+            ("Example.COM:3333", "example.com"),
+            ("example.com", "example.com"),
+            ("example.com.", "example.com"),
+            ("[::1]:80", "[::1]"),
+            ("[::1]", "[::1]"),
+        ] {
+            let found = host_name(&headers(header::HOST, value), None);
+            assert_eq!(found.as_deref(), Some(name), "{value}");
+        }
+        let authority: Authority = "A.example:1".parse().unwrap();
+        assert_eq!(host_name(&HeaderMap::new(), Some(&authority)).unwrap(), "a.example");
+        assert_eq!(host_name(&HeaderMap::new(), None), None);
+    }
+
+    #[test]
+    fn the_admin_key_is_the_only_one_that_counts_as_such() {
+        let hash = Digest::of(b"root").0;
+        assert!(is_admin(Some(&hash), &headers(header::AUTHORIZATION, "Bearer root")));
+        assert!(!is_admin(Some(&hash), &headers(header::AUTHORIZATION, "Bearer toor")));
+        assert!(!is_admin(Some(&hash), &HeaderMap::new()));
+        assert!(!is_admin(None, &headers(header::AUTHORIZATION, "Bearer root")));
+    }
+}

@@ -1,0 +1,299 @@
+//! `GET /health` and `GET /ready`.
+//!
+//! Anybody may ask, so the open answer names plugins and counts things, and names no tenant, channel
+//! or cause. The operator's key opens the rest.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, Response, StatusCode},
+};
+use serde::Serialize;
+
+use super::{
+    Shared,
+    answer::json,
+    auth::is_admin,
+    fits::{digest_of, manifest_of},
+    kinds,
+    problem::Problem,
+};
+use crate::{
+    generation::Generation,
+    limits::UNAVAILABLE_RETRY_AFTER,
+    observe::{BindingReport, ReloadOutcome, ReloadReport, TaskFailure},
+    store::{Counters, Health},
+};
+
+/// How the host is.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct HealthView {
+    /// ok or degraded.
+    status: &'static str,
+    /// This program's version.
+    version: &'static str,
+    /// The generation in force.
+    generation: u64,
+    /// Since when.
+    since: String,
+    /// ok, read-only or failed.
+    store: &'static str,
+    /// Why the store is not well (operators only).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store_detail: Option<String>,
+    /// How many tenants are configured.
+    tenants: usize,
+    /// How many things of the configuration were left out, being wrong.
+    problem_count: usize,
+    /// What they are (operators only).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<String>,
+    /// The last reload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_reload: Option<ReloadView>,
+    /// The plugins.
+    plugins: Vec<PluginView>,
+    /// How many channels are in each state.
+    #[schema(value_type = std::collections::BTreeMap<String, usize>)]
+    bindings: BTreeMap<&'static str, usize>,
+    /// The channels that are not well (operators only).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unwell: Vec<BindingView>,
+    /// Background tasks that ended although they should not have.
+    tasks_ended: Vec<TaskView>,
+    /// How many notifications are in each state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<QueueView>,
+}
+
+/// A reload.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ReloadView {
+    /// unchanged, applied, rejected or rolled-back.
+    outcome: &'static str,
+    /// When.
+    at: String,
+    /// How many errors.
+    error_count: usize,
+    /// What they are (operators only).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<String>,
+}
+
+/// A plugin.
+#[derive(Serialize, utoipa::ToSchema)]
+struct PluginView {
+    /// Its name.
+    name: String,
+    /// loaded, not-loaded or failed.
+    state: &'static str,
+    /// Its version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    /// Its file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
+    /// Why it failed (operators only).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
+/// A channel that is not well.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct BindingView {
+    /// Whose.
+    tenant: String,
+    /// Which.
+    channel: String,
+    /// Its plugin.
+    plugin: String,
+    /// backoff or quarantined.
+    state: &'static str,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    /// Live instances.
+    instances: usize,
+    /// Calls that are running.
+    in_flight: usize,
+}
+
+/// A task that ended.
+#[derive(Serialize, utoipa::ToSchema)]
+struct TaskView {
+    /// Its name.
+    name: String,
+    /// When.
+    at: String,
+    /// Why (operators only).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
+/// Notifications by state.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct QueueView {
+    queued: u64,
+    sending: u64,
+    retrying: u64,
+    delivered: u64,
+    dead: u64,
+    cancelled: u64,
+}
+
+/// How the host is: 200 as long as it answers at all.
+pub(super) async fn health(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let admin = is_admin(shared.api.admin_key_hash.as_ref(), &headers);
+    let generation = shared.api.current.load();
+    let totals = shared.api.store.totals().await.ok();
+    let reports = (shared.api.bindings)();
+    json(StatusCode::OK, &look(&shared, &generation, &reports, totals, admin))
+}
+
+fn look(
+    shared: &Shared,
+    generation: &Generation,
+    reports: &[BindingReport],
+    totals: Option<Counters>,
+    admin: bool,
+) -> HealthView {
+    let board = shared.api.health.read();
+    let (store, store_detail) = match shared.api.store.health() {
+        Health::Ok => ("ok", None),
+        Health::ReadOnly(why) => ("read-only", Some(why)),
+        Health::Failed(why) => ("failed", Some(why)),
+    };
+    let mut bindings = BTreeMap::new();
+    for report in reports {
+        *bindings.entry(report.state).or_default() += 1;
+    }
+    let reload_ok = board.last_reload.as_ref().is_none_or(|reload| {
+        matches!(reload.outcome, ReloadOutcome::Unchanged | ReloadOutcome::Applied)
+    });
+    let is_well = store == "ok"
+        && totals.is_some()
+        && reload_ok
+        && generation.problems.is_empty()
+        && generation.plugin_failures.is_empty()
+        && board.task_failures.is_empty()
+        && reports.iter().all(BindingReport::is_well);
+    let problems: Vec<String> = generation.problems.iter().map(ToString::to_string).collect();
+    let unwell = reports.iter().filter(|report| admin && !report.is_well());
+    HealthView {
+        status: if is_well { "ok" } else { "degraded" },
+        version: env!("CARGO_PKG_VERSION"),
+        generation: generation.number,
+        since: generation.since.rfc3339(),
+        store,
+        store_detail: store_detail.filter(|_| admin),
+        tenants: generation.config.tenants.len(),
+        problem_count: problems.len(),
+        problems: if admin { problems } else { Vec::new() },
+        last_reload: board.last_reload.map(|reload| ReloadView::of(reload, admin)),
+        plugins: plugins(generation, admin),
+        bindings,
+        unwell: unwell.map(BindingView::of).collect(),
+        tasks_ended: board
+            .task_failures
+            .into_iter()
+            .map(|failure| TaskView::of(failure, admin))
+            .collect(),
+        queue: totals.map(QueueView::from),
+    }
+}
+
+fn plugins(generation: &Generation, admin: bool) -> Vec<PluginView> {
+    generation
+        .config
+        .plugins
+        .keys()
+        .map(|name| {
+            let loaded = generation.plugins.get(name);
+            let failure = generation.plugin_failures.get(name);
+            PluginView {
+                name: name.to_string(),
+                state: match (loaded, failure) {
+                    (_, Some(_)) => "failed",
+                    (Some(_), None) => "loaded",
+                    (None, None) => "not-loaded",
+                },
+                version: loaded.map(|plugin| manifest_of(plugin).version.to_string()),
+                digest: loaded.map(|plugin| digest_of(plugin).to_string()),
+                why: failure.filter(|_| admin).cloned(),
+            }
+        })
+        .collect()
+}
+
+impl ReloadView {
+    fn of(report: ReloadReport, admin: bool) -> Self {
+        Self {
+            outcome: report.outcome.word(),
+            at: report.at.rfc3339(),
+            error_count: report.errors.len(),
+            errors: if admin { report.errors } else { Vec::new() },
+        }
+    }
+}
+
+impl TaskView {
+    fn of(failure: TaskFailure, admin: bool) -> Self {
+        let why = admin.then_some(failure.why);
+        Self { name: failure.name, at: failure.at.rfc3339(), why }
+    }
+}
+
+impl BindingView {
+    fn of(report: &BindingReport) -> Self {
+        Self {
+            tenant: report.tenant.to_string(),
+            channel: report.channel.to_string(),
+            plugin: report.plugin.to_string(),
+            state: report.state,
+            detail: report.detail.clone(),
+            instances: report.instances,
+            in_flight: report.in_flight,
+        }
+    }
+}
+
+impl From<Counters> for QueueView {
+    fn from(counters: Counters) -> Self {
+        let Counters { queued, sending, retrying, delivered, dead, cancelled } = counters;
+        Self { queued, sending, retrying, delivered, dead, cancelled }
+    }
+}
+
+/// Whether to send requests here.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct ReadyView {
+    /// ready.
+    status: &'static str,
+}
+
+/// 200 if the host takes notifications, else 503.
+pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Result<Response<Body>, Problem> {
+    let why = if shared.api.stopping.is_cancelled() {
+        Some("The host is stopping.")
+    } else if shared.api.current.load().number == 0 {
+        Some("No configuration is in force yet.")
+    } else {
+        match shared.api.store.health() {
+            Health::Ok => None,
+            Health::ReadOnly(_) => Some("The store takes nothing new."),
+            Health::Failed(_) => Some("The store has failed."),
+        }
+    };
+    match why {
+        None => Ok(json(StatusCode::OK, &ReadyView { status: "ready" })),
+        Some(why) => Err(Problem::new(kinds::NOT_READY, why).retry_after(UNAVAILABLE_RETRY_AFTER)),
+    }
+}

@@ -1,0 +1,174 @@
+//! Serving connections: how many, how long their heads may take, and how they end.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{Router, body::Body, extract::ConnectInfo};
+use hyper::{Request, body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt;
+
+use super::auth::Ends;
+use crate::limits;
+
+/// After an accept that failed for want of file descriptors, the next try waits this long.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Silence after which an HTTP/2 client is asked whether it is there, and how long it may think.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+
+/// What a listener may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ServerLimits {
+    /// Connections at the same time; the next one waits in the kernel's queue.
+    pub connections_max: u32,
+    /// How long the head of a request may take, and how long a connection may be idle.
+    pub header_read_timeout: Duration,
+    /// How long requests in flight may take once the host stops.
+    pub grace: Duration,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: u32::try_from(limits::CONNECTIONS_MAX).unwrap_or(u32::MAX),
+            header_read_timeout: limits::HEADER_READ_TIMEOUT,
+            grace: limits::SHUTDOWN_GRACE,
+        }
+    }
+}
+
+/// Accepts connections until `stopping` is cancelled, then lets requests in flight end within the
+/// grace. Returns when every connection is closed.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stopping: CancellationToken,
+    tasks: &TaskTracker,
+    limits: ServerLimits,
+) {
+    let places = Arc::new(Semaphore::new(usize::try_from(limits.connections_max).unwrap_or(0)));
+    let connections = Connections { builder: Arc::new(builder(limits)), router, stopping, limits };
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = connections.stopping.cancelled() => break,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        if let Some((stream, ends, place)) = accepted {
+            tasks.spawn(connections.clone().serve(stream, ends, place));
+        }
+    }
+    // A client that connects now is refused at once, and not left waiting for the kernel.
+    drop(listener);
+    // Every connection holds a place, so having all of them means that all are closed. Each one
+    // keeps to the grace by itself.
+    drop(places.acquire_many(limits.connections_max).await);
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(TcpStream, Ends, OwnedSemaphorePermit)> {
+    // The semaphore is never closed.
+    let place = Arc::clone(places).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, peer)) => {
+            let local = stream.local_addr().ok()?;
+            // Answers are small and wait for nothing.
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "a connection keeps its delay");
+            }
+            Some((stream, Ends { peer, local }, place))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be accepted");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+fn builder(limits: ServerLimits) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_read_timeout)
+        .max_headers(limits::HEADERS_MAX)
+        .max_buf_size(limits::HEADER_BYTES_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(limits::HEADER_BYTES_MAX).unwrap_or(u32::MAX))
+        .max_concurrent_streams(limits::STREAMS_PER_CONNECTION_MAX)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_INTERVAL);
+    builder
+}
+
+#[derive(Clone)]
+struct Connections {
+    builder: Arc<Builder<TokioExecutor>>,
+    router: Router,
+    stopping: CancellationToken,
+    limits: ServerLimits,
+}
+
+impl Connections {
+    async fn serve(self, stream: TcpStream, ends: Ends, place: OwnedSemaphorePermit) {
+        let asked = AtomicBool::new(false);
+        let service = service_fn(|request: Request<Incoming>| {
+            asked.store(true, Ordering::Relaxed);
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ends);
+            request.extensions_mut().insert(ConnectInfo::<SocketAddr>(ends.peer));
+            self.router.clone().oneshot(request)
+        });
+        let mut connection =
+            std::pin::pin!(self.builder.serve_connection(TokioIo::new(stream), service));
+        // The time limit of a head begins when the protocol is known. A client that sends nothing,
+        // or half of HTTP/2's preface, never comes so far, and this is what ends it.
+        let first_head = tokio::time::sleep(self.limits.header_read_timeout);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => Some(ended),
+            () = unless_asked(first_head, &asked) => return,
+            () = self.stopping.cancelled() => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                match tokio::time::timeout(self.limits.grace, connection).await {
+                    Ok(ended) => ended,
+                    Err(_) => return,
+                }
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(error, peer = %ends.peer, "a connection broke");
+        }
+        drop(place);
+    }
+}
+
+/// Ready after `limit`, if nothing was asked by then.
+async fn unless_asked(limit: tokio::time::Sleep, asked: &AtomicBool) {
+    limit.await;
+    if asked.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,122 @@
+//! What the host knows about its own state, beyond what the generation and the store say: the last
+//! reload and the tasks that ended although they should not.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+};
+
+use super::ReloadOutcome;
+use crate::{
+    clock::UnixMs,
+    ids::{ChannelName, PluginName, TenantId},
+    limits::TASK_FAILURES_MAX,
+};
+
+/// How one tenant's channel is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BindingReport {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Which channel.
+    pub channel: ChannelName,
+    /// Its plugin.
+    pub plugin: PluginName,
+    /// "idle", "running", "backoff" or "quarantined".
+    pub state: &'static str,
+    /// Why, for people. No secret.
+    pub detail: Option<String>,
+    /// Live instances.
+    pub instances: usize,
+    /// Calls that are running.
+    pub in_flight: usize,
+}
+
+impl BindingReport {
+    /// Whether it does what it should.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        matches!(self.state, "idle" | "running")
+    }
+}
+
+/// How a reload went.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReloadReport {
+    /// How it ended.
+    pub outcome: ReloadOutcome,
+    /// When.
+    pub at: UnixMs,
+    /// What was wrong; for the operator only, since it names tenants.
+    pub errors: Vec<String>,
+}
+
+/// A background task that ended although it should not have.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TaskFailure {
+    /// Its name.
+    pub name: String,
+    /// When.
+    pub at: UnixMs,
+    /// Why ("panicked: …").
+    pub why: String,
+}
+
+/// Where the parts of the host leave word about themselves.
+#[derive(Default, Debug)]
+pub struct HealthBoard(Mutex<Board>);
+
+/// Everything on the board.
+#[derive(Clone, Default, Debug)]
+pub struct Board {
+    /// The last reload that had anything to do, or that failed.
+    pub last_reload: Option<ReloadReport>,
+    /// Tasks that ended, oldest first; a bounded number.
+    pub task_failures: VecDeque<TaskFailure>,
+}
+
+impl HealthBoard {
+    /// Notes how a reload went.
+    pub fn reloaded(&self, report: ReloadReport) {
+        self.lock().last_reload = Some(report);
+    }
+
+    /// Notes that a task ended.
+    pub fn task_failed(&self, failure: TaskFailure) {
+        let mut board = self.lock();
+        if board.task_failures.len() >= TASK_FAILURES_MAX {
+            board.task_failures.pop_front();
+        }
+        board.task_failures.push_back(failure);
+    }
+
+    /// What is on the board now.
+    #[must_use]
+    pub fn read(&self) -> Board {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Board> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_board_keeps_the_newest_failures() {
+        let board = HealthBoard::default();
+        for number in 0..TASK_FAILURES_MAX + 3 {
+            board.task_failed(TaskFailure {
+                name: number.to_string(),
+                at: UnixMs(0),
+                why: String::new(),
+            });
+        }
+        let failures = board.read().task_failures;
+        assert_eq!(failures.len(), TASK_FAILURES_MAX);
+        assert_eq!(failures[0].name, "3");
+    }
+}
