@@ -146,3 +146,82 @@ fn same_channel(old: &Channel, new: &Channel) -> bool {
     (name, plugin, options, secrets) == (&new.name, &new.plugin, &new.options, &new.secrets)
         && (fallback, retry) == (&new.fallback, &new.retry)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::{Environment, load};
+
+    const PLUGINS: &str =
+        "[[plugin]]\nname = \"log\"\nscope = \"core\"\n[[plugin]]\nname = \"x\"\n";
+    const TENANTS: &str = "[[tenant]]\nid = \"0198c0de-0000-7000-8000-000000000001\"\n\
+                           name = \"A\"\nauth_key_env = \"A_KEY\"\n";
+    const CHANNELS: &str = "[[channel]]\ntenant_id = \"0198c0de-0000-7000-8000-000000000001\"\n\
+                            channel_type = \"x\"\nprovider_secret_env = \"TOKEN\"\n";
+
+    fn config(plugins: &str, tenants: &str, channels: &str, token: &str) -> Config {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [("plugins", plugins), ("tenants", tenants), ("channels", channels)] {
+            std::fs::write(folder.path().join(format!("{name}.toml")), text).unwrap();
+        }
+        let key = "k".repeat(32);
+        let environment = Environment::from_pairs([("A_KEY", &*key), ("TOKEN", token)]);
+        let loaded = load(folder.path(), &environment);
+        assert_eq!(loaded.problems, []);
+        loaded.config
+    }
+
+    fn before() -> Config {
+        config(PLUGINS, TENANTS, CHANNELS, "1")
+    }
+
+    #[test]
+    fn the_same_files_make_no_difference_and_neither_does_another_line() {
+        let moved = |text: &str| format!("# comment\n\n{text}");
+        let after = config(&moved(PLUGINS), &moved(TENANTS), &moved(CHANNELS), "1");
+        let diff = diff(&before(), &after);
+        assert!(diff.is_empty(), "{diff}");
+        assert_eq!(diff.to_string(), "tenants +0 -0 ~0, channels +0 -0 ~0, plugins +0 -0 ~0");
+    }
+
+    #[test]
+    fn what_changed_is_told_by_name() {
+        let plugins = format!("{PLUGINS}lazy = true\n");
+        let tenants = format!("{TENANTS}domains = [\"a.example\"]\n[context]\nfallback = \"a\"\n");
+        let channels = format!("{CHANNELS}{}", CHANNELS.replace("\"x\"", "\"x\"\nname = \"y\""));
+        let diff = diff(&before(), &config(&plugins, &tenants, &channels, "1"));
+        assert_eq!(
+            diff.to_string(),
+            "tenants +0 -0 ~1, channels +1 -0 ~0, plugins +0 -0 ~1, another fallback tenant"
+        );
+        assert_eq!(diff.plugins.changed, ["x".parse().unwrap()]);
+        assert_eq!(diff.channels.added[0].1.as_str(), "y");
+        assert!(!diff.is_empty());
+    }
+
+    #[test]
+    fn a_new_value_of_a_secret_is_a_change_of_its_channel_only() {
+        let diff = diff(&before(), &config(PLUGINS, TENANTS, CHANNELS, "2"));
+        assert_eq!(diff.channels.changed.len(), 1);
+        assert!(diff.tenants.is_empty() && diff.plugins.is_empty());
+    }
+
+    #[test]
+    fn what_is_gone_is_told() {
+        let diff = diff(&before(), &Config::default());
+        assert_eq!(diff.to_string(), "tenants +0 -1 ~0, channels +0 -2 ~0, plugins +0 -2 ~0");
+    }
+
+    #[test]
+    fn an_implicit_channel_changes_with_its_plugins_options() {
+        let plugins = PLUGINS.replace("scope = \"core\"\n", "scope = \"core\"\noptions.a = 1\n");
+        let before = before();
+        let after = config(&plugins, TENANTS, CHANNELS, "1");
+        assert_eq!(diff(&before, &after).channels.changed.len(), 1);
+        let log =
+            |config: &Config| Arc::clone(&config.tenants.values().next().unwrap().channels["log"]);
+        assert_ne!(log(&before).options, log(&after).options);
+    }
+}

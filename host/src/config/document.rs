@@ -182,7 +182,8 @@ pub(super) fn looks_secret(word: &str) -> bool {
     word.len() >= 20
         && word.bytes().any(|byte| byte.is_ascii_digit())
         && word.bytes().any(|byte| byte.is_ascii_lowercase())
-        && uuid::Uuid::try_parse(word).is_err()
+        // A UUID with its hyphens is a name here.
+        && !(word.len() == 36 && uuid::Uuid::try_parse(word).is_ok())
 }
 
 #[cfg(test)]

@@ -58,8 +58,15 @@ impl Findings {
     pub(super) fn settle(&mut self, mark: Mark, optional: bool) -> bool {
         let missing = self.missing.split_off(mark.missing.min(self.missing.len()));
         let usable = missing.is_empty() && self.wrong.len() == mark.wrong;
-        let target = if optional { &mut self.notices } else { &mut self.wrong };
-        target.extend(missing);
+        if optional {
+            let left_out = |problem: Problem| Problem {
+                message: format!("left out, because it is optional: {}", problem.message),
+                ..problem
+            };
+            self.notices.extend(missing.into_iter().map(left_out));
+        } else {
+            self.wrong.extend(missing);
+        }
         usable
     }
 

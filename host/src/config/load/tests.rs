@@ -1,3 +1,7 @@
-mod support;
-
+mod degraded;
+mod entries;
+mod files;
+mod merging;
 mod shipped;
+mod support;
+mod tenants;
