@@ -162,6 +162,18 @@ async fn a_secret_that_contains_a_placeholder_is_not_expanded() {
 }
 
 #[tokio::test]
+async fn a_placeholder_is_found_behind_what_looks_like_one() {
+    let provider = Provider::start(Script::Answer(OK)).await;
+    let door = Door::to_loopback().with_secret("token", TOKEN).open_alone();
+    let placeholder = door.vault().placeholder("token").unwrap();
+    let unknown = format!("csec{}", "0".repeat(32));
+    let body = format!("cse{placeholder} csec{placeholder}{unknown}{placeholder} csec");
+    door.fetch(post(&provider.url("/"), "text/plain", &body), LONG).await.unwrap();
+    let seen = provider.seen().remove(0);
+    assert!(seen.ends_with(&format!("cse{TOKEN} csec{TOKEN}{unknown}{TOKEN} csec")), "{seen}");
+}
+
+#[tokio::test]
 async fn many_placeholders_of_a_long_secret_do_not_grow_without_end() {
     let provider = Provider::start(Script::Answer(OK)).await;
     let door = Door::to_loopback().with_secret("key", &"k".repeat(100_000)).open_alone();
