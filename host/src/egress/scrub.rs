@@ -4,6 +4,7 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
+use memchr::memmem;
 use zeroize::Zeroizing;
 
 use super::{escape, secrets::Entry};
@@ -136,10 +137,10 @@ fn lower_case_escapes(text: &str) -> String {
 }
 
 fn replace(bytes: &[u8], needle: &[u8], with: &[u8]) -> Option<Vec<u8>> {
-    let next = |rest: &[u8]| rest.windows(needle.len()).position(|window| window == needle);
+    let finder = memmem::Finder::new(needle);
     let mut rest = bytes;
     let mut changed = None;
-    while let Some((before, after)) = next(rest).and_then(|at| rest.split_at_checked(at)) {
+    while let Some((before, after)) = finder.find(rest).and_then(|at| rest.split_at_checked(at)) {
         let out = changed.get_or_insert_with(|| Vec::with_capacity(bytes.len()));
         out.extend_from_slice(before);
         out.extend_from_slice(with);

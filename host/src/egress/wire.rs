@@ -177,8 +177,9 @@ fn too_large(origin: &str, what: &str, bytes_max: usize) -> FetchError {
     ))
 }
 
-/// Whether hyper has taken the request to write it. It asks the body for its length at that moment,
-/// and nothing before does: until then not one byte has left.
+/// Whether hyper has taken the request to write it. Just before, it asks whether the body is empty,
+/// in HTTP/1.1 and in HTTP/2, and nothing in front of it asks that: until then not one byte has
+/// left. (How *long* the body is, is asked earlier.) Tests hold both ends of this.
 #[derive(Default)]
 struct Sent {
     set: AtomicBool,
@@ -221,7 +222,6 @@ impl Body for Tracked {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.sent.set();
         let bytes = self.bytes.as_ref().map_or(0, Bytes::len);
         SizeHint::with_exact(u64::try_from(bytes).unwrap_or(u64::MAX))
     }

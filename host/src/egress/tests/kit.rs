@@ -25,6 +25,8 @@ use crate::{
     secrets::Secret,
 };
 
+/// An answer.
+pub(super) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 /// Longer than any test takes.
 pub(super) const LONG: Duration = Duration::from_secs(10);
 
@@ -49,6 +51,7 @@ pub(super) enum Script {
 pub(super) struct Provider {
     pub(super) address: SocketAddr,
     accepted: Arc<AtomicUsize>,
+    open: Arc<AtomicUsize>,
     seen: Arc<Mutex<Vec<String>>>,
     _tasks: JoinSet<()>,
 }
@@ -60,15 +63,22 @@ impl Provider {
         let accepted = Arc::new(AtomicUsize::new(0));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let mut tasks = JoinSet::new();
-        let (count, log) = (Arc::clone(&accepted), Arc::clone(&seen));
+        let open = Arc::new(AtomicUsize::new(0));
+        let (count, count_open) = (Arc::clone(&accepted), Arc::clone(&open));
+        let log = Arc::clone(&seen);
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
-                connections.spawn(serve(stream, script, Arc::clone(&log)));
+                let (count_open, log) = (Arc::clone(&count_open), Arc::clone(&log));
+                connections.spawn(async move {
+                    count_open.fetch_add(1, Ordering::SeqCst);
+                    serve(stream, script, log).await;
+                    count_open.fetch_sub(1, Ordering::SeqCst);
+                });
             }
         });
-        Self { address, accepted, seen, _tasks: tasks }
+        Self { address, accepted, open, seen, _tasks: tasks }
     }
 
     pub(super) fn url(&self, rest: &str) -> String {
@@ -78,6 +88,11 @@ impl Provider {
     /// Connections so far.
     pub(super) fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Connections that are open.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
     }
 
     /// The requests so far, head and body.

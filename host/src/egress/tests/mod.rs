@@ -2,3 +2,8 @@
 
 mod kit;
 mod policy;
+mod pools;
+mod secrets;
+mod tls;
+mod vault;
+mod wire;
