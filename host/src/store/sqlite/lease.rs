@@ -101,7 +101,8 @@ fn take(
     batch
         .conn
         .prepare_cached(
-            "UPDATE job SET due=?5, attempt=?6, owner=?7 WHERE lane=?1 AND prio=?2 AND due=?3 AND seq=?4",
+            "UPDATE job SET due=?5, attempt=?6, owner=?7
+             WHERE lane=?1 AND prio=?2 AND due=?3 AND seq=?4",
         )?
         .execute((lane.n, job.priority, job.due, job.seq, until, attempt, batch.incarnation))?;
     let mut leased = batch

@@ -154,7 +154,8 @@ impl<'a> Batch<'a> {
         self.memory.changes.write(self.conn)?;
         let mut statement = self.conn.prepare_cached(
             "INSERT INTO span(slot, first, last) VALUES(?1, ?2, ?3)
-             ON CONFLICT DO UPDATE SET first=min(first, excluded.first), last=max(last, excluded.last)",
+             ON CONFLICT DO UPDATE
+             SET first=min(first, excluded.first), last=max(last, excluded.last)",
         )?;
         for (slot, (first, last)) in &self.spans {
             statement.execute((slot, first, last))?;
