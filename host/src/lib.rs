@@ -3,6 +3,8 @@
 //! docs/ARCHITECTURE.md is the map.
 
 pub mod api;
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dispatch;
@@ -14,6 +16,7 @@ pub mod limits;
 pub mod observe;
 pub mod outcomes;
 pub mod plugin_files;
+pub mod reload;
 pub mod sandbox;
 pub mod secrets;
 pub mod store;

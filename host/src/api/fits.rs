@@ -19,12 +19,12 @@ use crate::{
 
 /// The manifest of a loaded plugin.
 pub(super) const fn manifest_of(plugin: &LoadedPlugin) -> &Manifest {
-    &plugin.manifest
+    plugin.manifest()
 }
 
 /// The digest of a loaded plugin.
 pub(super) const fn digest_of(plugin: &LoadedPlugin) -> Digest {
-    plugin.digest
+    plugin.digest()
 }
 
 /// How a unit is written.

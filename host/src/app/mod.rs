@@ -88,13 +88,11 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let metrics = Arc::new(Metrics::new());
     let listener = options.listen.bind().await.map_err(Error::Listen)?;
     let (triggers, triggered) = mpsc::channel(64);
-    let observers = observers::Observers::new(
-        Arc::clone(&metrics),
-        Arc::clone(&health),
-        triggers.clone(),
-    );
+    let observers =
+        observers::Observers::new(Arc::clone(&metrics), Arc::clone(&health), triggers.clone());
 
-    let engine = Engine::new().map_err(|error| start_error("the sandbox")(&format!("{error:#}")))?;
+    let engine =
+        Engine::new().map_err(|error| start_error("the sandbox")(&format!("{error:#}")))?;
     let egress = Egress::new(&options.extra_roots_pem)
         .map_err(|error| start_error("outbound TLS")(&error))?;
     let sandbox =
@@ -155,11 +153,18 @@ pub async fn run(options: Options) -> Result<(), Error> {
     };
     let address = listener.local_addr().map_err(|error| start_error("the listener")(&error))?;
     report::started(&current.load(), address);
-    let server = server(listener, state, stopping.clone());
+    let router = api::router(state);
+    let server = api::server::serve(
+        listener,
+        router,
+        stopping.clone(),
+        tasks.tracker(),
+        api::server::ServerLimits::default(),
+    );
     let mut server = std::pin::pin!(server);
     let ended = tokio::select! {
         ended = wait(&storage, &triggers) => ended,
-        result = &mut server => result.map_err(|error| Error::Listen(error.to_string())),
+        () = &mut server => Err(Error::Start(String::from("the listener ended"))),
     };
 
     tracing::info!("stopping: nothing new is accepted, running deliveries are finished");
@@ -167,29 +172,16 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let down = async {
         // The listener answers what it has begun while deliveries drain beside it.
         let grace = limits::SHUTDOWN_GRACE;
-        let answered = tokio::time::timeout(grace, server);
-        let (answered, drained) = tokio::join!(answered, dispatching.stop(grace));
+        let ((), drained) = tokio::join!(server, dispatching.stop(grace));
         let closed = sandbox.shutdown(limits::SHUTDOWN_WALL).await;
         storage.store.close().await;
-        tracing::info!(answered = answered.is_ok(), drained, closed, "stopped");
+        tracing::info!(drained, closed, "stopped");
     };
     tokio::select! {
         () = down => {}
         () = second_signal() => tracing::warn!("stopped at once, on a second signal"),
     }
     ended
-}
-
-async fn server(
-    listener: tokio::net::TcpListener,
-    state: ApiState,
-    stopping: CancellationToken,
-) -> std::io::Result<()> {
-    let service = api::router(state)
-        .into_make_service_with_connect_info::<std::net::SocketAddr>();
-    axum::serve(listener, service)
-        .with_graceful_shutdown(async move { stopping.cancelled().await })
-        .await
 }
 
 fn open_store(options: &Options, clock: &Clock) -> Result<Storage, Error> {
@@ -301,14 +293,18 @@ pub async fn check(config_dir: PathBuf, data_dir: PathBuf) -> Result<Checked, Er
     let tasks = Tasks::new(Arc::clone(&health), clock.clone());
     let (triggers, _unused) = mpsc::channel(1);
     let observers = observers::Observers::new(Arc::new(Metrics::new()), health, triggers);
-    let engine = Engine::new().map_err(|error| start_error("the sandbox")(&format!("{error:#}")))?;
+    let engine =
+        Engine::new().map_err(|error| start_error("the sandbox")(&format!("{error:#}")))?;
     let egress = Egress::new(&[]).map_err(|error| start_error("outbound TLS")(&error))?;
     let sandbox = Sandbox::new(Arc::clone(&engine), egress, Arc::new(observers), tasks);
     let mut reloader = Reloader::new(reload::Parts {
         config_dir,
         sandbox,
         // Checking leaves nothing behind where nothing has run yet.
-        cache: data_dir.exists().then(|| CompileCache::open(&data_dir.join("compiled"), &engine).ok()).flatten(),
+        cache: data_dir
+            .exists()
+            .then(|| CompileCache::open(&data_dir.join("compiled"), &engine).ok())
+            .flatten(),
         last_good: LastGood::at(data_dir.join("plugins")),
         clock,
         degraded: false,

@@ -97,6 +97,7 @@ fn effective_hosts(
     let asks = plugin.manifest().hosts.iter().map(|host| format!("asks for {host}"));
     let grants = config.grants.hosts.iter().map(|host| format!("granted {host}"));
     let reveal = config.grants.reveal.iter().map(|name| format!("may read secret {name}"));
-    let addresses = config.grants.addresses.iter().map(|range| format!("granted addresses {range}"));
+    let addresses =
+        config.grants.addresses.iter().map(|range| format!("granted addresses {range}"));
     asks.chain(grants).chain(reveal).chain(addresses).collect()
 }

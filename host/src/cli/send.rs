@@ -67,7 +67,9 @@ async fn send(options: Options) -> Result<(bool, String), (u8, String)> {
     let key = key(&options, &environment).map_err(|why| (exit::CONFIG, why))?;
     let url = match &options.url {
         Some(url) => url.trim_end_matches('/').to_owned(),
-        None => format!("http://{}", environment.get("CONDUCTOR_LISTEN").unwrap_or("127.0.0.1:3333")),
+        None => {
+            format!("http://{}", environment.get("CONDUCTOR_LISTEN").unwrap_or("127.0.0.1:3333"))
+        }
     };
     let mut body = Map::new();
     body.insert(String::from("channel"), json!(options.channel));
@@ -109,13 +111,17 @@ async fn send(options: Options) -> Result<(bool, String), (u8, String)> {
 /// The key of the tenant that was asked for, from the variables that tenants.toml names.
 fn key(options: &Options, environment: &Environment) -> Result<String, String> {
     let loaded = config::load(&options.config.config_dir, environment);
-    let mut tenants = loaded.config.tenants.values().filter(|tenant| {
-        options.tenant.as_deref().is_none_or(|slug| *tenant.slug == *slug)
-    });
+    let mut tenants = loaded
+        .config
+        .tenants
+        .values()
+        .filter(|tenant| options.tenant.as_deref().is_none_or(|slug| *tenant.slug == *slug));
     let tenant = match (tenants.next(), tenants.next()) {
         (Some(tenant), None) => tenant,
         (Some(_), Some(_)) => {
-            return Err(String::from("there is more than one tenant: say which with --tenant SLUG"));
+            return Err(String::from(
+                "there is more than one tenant: say which with --tenant SLUG",
+            ));
         }
         (None, _) => {
             let problems: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();

@@ -67,7 +67,9 @@ fn prepare(options: ServeOptions) -> Result<app::Options, String> {
     first_run(&dir, &address)?;
     let data_dir = match options.data_dir {
         Some(data_dir) => data_dir,
-        None => read()?.get("CONDUCTOR_DATA_DIR").map_or_else(|| dir.join("data"), |data| dir.join(data)),
+        None => read()?
+            .get("CONDUCTOR_DATA_DIR")
+            .map_or_else(|| dir.join("data"), |data| dir.join(data)),
     };
     let extra_roots_pem = match &options.extra_ca_file {
         Some(path) => {
@@ -91,15 +93,13 @@ fn first_run(dir: &Path, address: &str) -> Result<(), String> {
         .iter()
         .any(|name| dir.join(name).exists());
     if !there {
-        let made =
-            config::init(dir, &InitOptions::default()).map_err(|error| error.to_string())?;
+        let made = config::init(dir, &InitOptions::default()).map_err(|error| error.to_string())?;
         init::tell(&made, address);
         return Ok(());
     }
     let mut environment = Environment::of_process(Some(&dir.join(config::DOTENV_FILE)))
         .map_err(|problem| problem.to_string())?;
-    let made =
-        config::ensure_keys(dir, &mut environment).map_err(|error| error.to_string())?;
+    let made = config::ensure_keys(dir, &mut environment).map_err(|error| error.to_string())?;
     for key in &made.tenants {
         init::tell_key(key, &made.dotenv, address);
     }

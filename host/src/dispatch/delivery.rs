@@ -1,6 +1,9 @@
 //! One delivery: from a leased job to a call of the plugin, or to the reason why there was none.
 
-use std::{sync::Arc, time::{Duration, Instant}};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::mpsc;
 
@@ -161,6 +164,8 @@ fn take(shared: &std::sync::Mutex<Option<Completed>>) -> Option<Completed> {
 fn give(completed: &mpsc::Sender<Completed>, end: Completed) {
     // There is room for every delivery that can be in flight; the settler outlives them all.
     if let Err(error) = completed.try_send(end) {
-        tracing::error!("a finished delivery could not be settled; its lease will run out: {error}");
+        tracing::error!(
+            "a finished delivery could not be settled; its lease will run out: {error}"
+        );
     }
 }

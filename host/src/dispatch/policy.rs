@@ -104,7 +104,8 @@ fn again(case: &Case, asked: Option<Duration>) -> Next {
     let pause_s = (policy.first.as_secs_f64() * policy.factor.powi(exponent)).min(cap_s);
     let own = Duration::from_secs_f64(pause_s * (1.0 - JITTER + 2.0 * JITTER * case.jitter));
     // What the provider asks for is never shortened; the jitter comes on top of it.
-    let asked = asked.map_or(Duration::ZERO, |asked| asked + asked.mul_f64(JITTER * case.jitter / 2.0));
+    let asked =
+        asked.map_or(Duration::ZERO, |asked| asked + asked.mul_f64(JITTER * case.jitter / 2.0));
     let due = case.now.after(own.max(asked));
     let over = case.created.after(policy.span);
     if due > over || case.expires.is_some_and(|expires| due >= expires) {

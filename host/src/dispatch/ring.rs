@@ -153,8 +153,7 @@ impl Ring {
                 if quantum == 0 || slots == 0 {
                     break;
                 }
-                let Some(lane) = self.tenants.get_mut(&tenant).and_then(VecDeque::pop_front)
-                else {
+                let Some(lane) = self.tenants.get_mut(&tenant).and_then(VecDeque::pop_front) else {
                     break;
                 };
                 let Some(state) = self.lanes.get_mut(&lane) else { continue };
@@ -202,10 +201,7 @@ mod tests {
     const NOW: UnixMs = UnixMs(1_000);
 
     fn lane(tenant: u128, channel: &str) -> Lane {
-        Lane {
-            tenant: TenantId(uuid::Uuid::from_u128(tenant)),
-            channel: channel.parse().unwrap(),
-        }
+        Lane { tenant: TenantId(uuid::Uuid::from_u128(tenant)), channel: channel.parse().unwrap() }
     }
 
     fn ring(lanes: &[Lane]) -> Ring {
@@ -229,7 +225,8 @@ mod tests {
         for turn in &turns {
             ring.leased(turn, turn.max, NOW);
         }
-        let second: Vec<_> = ring.turns(1000, NOW, |_| 100).into_iter().map(|turn| turn.lane).collect();
+        let second: Vec<_> =
+            ring.turns(1000, NOW, |_| 100).into_iter().map(|turn| turn.lane).collect();
         assert!(second.contains(&a2), "the lane that got nothing is next: {second:?}");
     }
 

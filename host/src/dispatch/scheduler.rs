@@ -161,7 +161,8 @@ impl Scheduler {
         self.in_flight += leased.len();
         for leased in leased {
             let lane = leased.lane.clone();
-            if let Some(pause) = delivery::begin(&self.dispatch, generation, &self.completed, leased)
+            if let Some(pause) =
+                delivery::begin(&self.dispatch, generation, &self.completed, leased)
             {
                 let now: UnixMs = self.dispatch.clock.now();
                 self.ring.pause(lane, now.after(pause), now);

@@ -48,8 +48,7 @@ impl Settler {
     pub(super) async fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
         while self.completed.recv_many(&mut batch, BATCH).await > 0 {
-            let decided: Vec<_> =
-                batch.drain(..).map(|completed| self.decide(completed)).collect();
+            let decided: Vec<_> = batch.drain(..).map(|completed| self.decide(completed)).collect();
             self.settle(decided).await;
         }
     }

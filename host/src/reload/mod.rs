@@ -163,12 +163,7 @@ impl Reloader {
     /// A reloader that has loaded nothing.
     #[must_use]
     pub const fn new(parts: Parts) -> Self {
-        Self {
-            parts,
-            plugins: BTreeMap::new(),
-            wanted: BTreeSet::new(),
-            seen: None,
-        }
+        Self { parts, plugins: BTreeMap::new(), wanted: BTreeSet::new(), seen: None }
     }
 
     /// The first generation.
@@ -191,8 +186,7 @@ impl Reloader {
             return Err(problems);
         }
         let config = Arc::new(loaded.config);
-        let mut generation =
-            Generation::new(1, self.parts.clock.now(), config, prepared.plugins);
+        let mut generation = Generation::new(1, self.parts.clock.now(), config, prepared.plugins);
         generation.plugin_failures = prepared.failures;
         problems.extend(prepared.warnings);
         generation.problems = problems;
@@ -224,8 +218,7 @@ impl Reloader {
                 Trigger::Wanted(plugin) => (self.load_wanted(&current, plugin).await, None),
                 Trigger::Trial(trial) => (self.judge(&current, trial).await, None),
             };
-            let report =
-                Report { at: self.parts.clock.now(), took: began.elapsed(), outcome };
+            let report = Report { at: self.parts.clock.now(), took: began.elapsed(), outcome };
             say(&report);
             if report.outcome != Outcome::Unchanged {
                 history.add(report.clone());
@@ -270,12 +263,8 @@ impl Reloader {
             return Outcome::Unchanged;
         }
         let config = Arc::new(loaded.config.sharing(&running.config));
-        let mut next = Generation::new(
-            running.number + 1,
-            self.parts.clock.now(),
-            config,
-            prepared.plugins,
-        );
+        let mut next =
+            Generation::new(running.number + 1, self.parts.clock.now(), config, prepared.plugins);
         next.problems = prepared.warnings;
         next.files = loaded.files;
         let canaries = self.canaries(&next, Some(&running)).await;
@@ -357,10 +346,7 @@ fn rejected(problems: &[Problem]) -> Outcome {
 }
 
 /// The plugins whose file is another one than before.
-fn swapped(
-    running: &Generation,
-    plugins: &BTreeMap<PluginName, Arc<LoadedPlugin>>,
-) -> Vec<String> {
+fn swapped(running: &Generation, plugins: &BTreeMap<PluginName, Arc<LoadedPlugin>>) -> Vec<String> {
     let differs = |name: &PluginName, plugin: &Arc<LoadedPlugin>| {
         running.plugins.get(name).is_none_or(|before| before.digest() != plugin.digest())
     };

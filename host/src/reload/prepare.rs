@@ -7,11 +7,10 @@ use std::{
 
 use super::Reloader;
 use crate::{
-    config::{Config, Plugin, Problem},
+    config::{Config, Origin, Plugin, Problem},
     generation::Generation,
     ids::{Digest, PluginName},
-    limits,
-    plugin_files,
+    limits, plugin_files,
     sandbox::{ChannelCheck, LoadError, LoadedPlugin},
     store::Lane,
 };
@@ -133,8 +132,7 @@ impl Reloader {
     ) -> Result<Arc<LoadedPlugin>, LoadError> {
         let engine = self.parts.sandbox.engine();
         let cache = self.parts.cache.as_ref();
-        let loaded =
-            LoadedPlugin::load(engine, cache, plugin.name.clone(), bytes, pinned).await?;
+        let loaded = LoadedPlugin::load(engine, cache, plugin.name.clone(), bytes, pinned).await?;
         if let Some(took) = loaded.compiled_in() {
             let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             tracing::info!(plugin = %plugin.name, digest = %loaded.digest(), took_ms, "compiled");
@@ -174,46 +172,61 @@ impl Reloader {
         running: Option<&Generation>,
     ) -> Vec<Problem> {
         let mut problems = Vec::new();
-        for (name, plugin) in &next.plugins {
-            let known = running
-                .and_then(|running| running.plugins.get(name))
-                .is_some_and(|before| before.digest() == plugin.digest());
-            if known {
-                continue;
-            }
-            let channels = next
-                .config
-                .tenants
-                .values()
-                .flat_map(|tenant| tenant.channels.values().map(move |channel| (tenant, channel)))
-                .filter(|(_, channel)| channel.plugin == *name)
-                .take(CANARIES_PER_PLUGIN);
-            for (tenant, channel) in channels {
-                let lane = Lane { tenant: tenant.id, channel: channel.name.clone() };
-                if let Err(why) = self.parts.sandbox.canary(next, &lane).await {
-                    problems.push(Problem {
-                        origin: Some(channel.origin.clone()),
-                        message: format!(
-                            "plugin \"{name}\" ({}), tried on channel \"{}\" of tenant \"{}\": \
-                             {why}",
-                            plugin.digest(),
-                            channel.name,
-                            tenant.name
-                        ),
-                    });
-                }
+        for trial in trials(next, running) {
+            if let Err(why) = self.parts.sandbox.canary(next, &trial.lane).await {
+                let message = format!("{}: {why}", trial.what);
+                problems.push(Problem { origin: Some(trial.origin), message });
             }
         }
         problems
     }
 }
 
+/// One channel that tries out a new plugin.
+struct Trial {
+    lane: Lane,
+    origin: Origin,
+    what: String,
+}
+
+fn trials(next: &Generation, running: Option<&Generation>) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for (name, plugin) in &next.plugins {
+        let known = running
+            .and_then(|running| running.plugins.get(name))
+            .is_some_and(|before| before.digest() == plugin.digest());
+        if known {
+            continue;
+        }
+        let channels = next
+            .config
+            .tenants
+            .values()
+            .flat_map(|tenant| tenant.channels.values().map(move |channel| (tenant, channel)))
+            .filter(|(_, channel)| channel.plugin == *name)
+            .take(CANARIES_PER_PLUGIN);
+        trials.extend(channels.map(|(tenant, channel)| Trial {
+            lane: Lane { tenant: tenant.id, channel: channel.name.clone() },
+            origin: channel.origin.clone(),
+            what: format!(
+                "plugin \"{name}\" ({}), tried on channel \"{}\" of tenant \"{}\"",
+                plugin.digest(),
+                channel.name,
+                tenant.name
+            ),
+        }));
+    }
+    trials
+}
+
 /// `requires = ["other >=1.2"]`.
 fn check_requirements(config: &Config, prepared: &mut Prepared) {
-    for plugin in config.plugins.values().filter(|plugin| prepared.plugins.contains_key(&plugin.name))
+    for plugin in
+        config.plugins.values().filter(|plugin| prepared.plugins.contains_key(&plugin.name))
     {
         for requirement in &plugin.requires {
-            let found = prepared.plugins.get(&requirement.plugin).map(|other| &other.manifest().version);
+            let found =
+                prepared.plugins.get(&requirement.plugin).map(|other| &other.manifest().version);
             let why = match found {
                 Some(version) if requirement.version.matches(version) => continue,
                 Some(version) => format!("and version {version} is loaded"),

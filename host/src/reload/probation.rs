@@ -50,10 +50,8 @@ impl Reloader {
     /// A new file did not pass its canary: it is not tried again until it changes.
     pub(super) fn refuse(&mut self, running: &Generation, next: &Generation, why: &[Problem]) {
         for (name, plugin) in &next.plugins {
-            let same = running
-                .plugins
-                .get(name)
-                .is_some_and(|before| before.digest() == plugin.digest());
+            let same =
+                running.plugins.get(name).is_some_and(|before| before.digest() == plugin.digest());
             let named = format!("plugin \"{name}\"");
             if let Some(problem) = why.iter().find(|problem| problem.message.starts_with(&named))
                 && !same
@@ -136,7 +134,8 @@ impl Reloader {
             plugins,
         );
         next.files.clone_from(&running.files);
-        let why = format!("{digest} crashed before its first success ({why}); {back_to} runs again");
+        let why =
+            format!("{digest} crashed before its first success ({why}); {back_to} runs again");
         next.problems = vec![Problem {
             origin: running.config.plugins.get(&plugin).map(|config| config.origin.clone()),
             message: format!("plugin \"{plugin}\": {why}"),

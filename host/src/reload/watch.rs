@@ -41,7 +41,7 @@ pub async fn watch(
         };
         if matters {
             // Full: a signal is waiting already.
-            drop(changed_in.try_send(()));
+            let _full = changed_in.try_send(());
         }
     });
     let mut watcher = match watcher {

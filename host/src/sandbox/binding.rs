@@ -19,12 +19,12 @@ use super::{
     crash::{CrashRecord, Gate},
     engine::Engine,
     instance::SendCall,
+    instance::Usage,
     kv::Kv,
     log::Speaker,
     observer::Observer,
     outcome::{Fault, FaultKind, Outcome},
     plugin::LoadedPlugin,
-    instance::Usage,
     worker::{self, Message},
 };
 use crate::{
@@ -100,7 +100,7 @@ pub struct BindingStatus {
     /// Which channel.
     pub lane: Lane,
     /// Which plugin.
-    pub plugin: String,
+    pub plugin: crate::ids::PluginName,
     /// "idle", "running", "backoff" or "quarantined".
     pub state: &'static str,
     /// The last fault, while it counts.
@@ -311,7 +311,7 @@ impl Binding {
         };
         BindingStatus {
             lane: self.spec.lane.clone(),
-            plugin: self.spec.plugin.name().to_string(),
+            plugin: self.spec.plugin.name().clone(),
             state,
             detail: pool.crashes.last().map(str::to_owned),
             instances: pool.live,

@@ -29,10 +29,10 @@ impl CompileCache {
     ///
     /// # Errors
     /// When the folder cannot be made, or is not this user's own: what lies in it is run.
-    pub fn open(parent: &Path, engine: &Engine) -> io::Result<Self> {
+    pub fn open(parent: &Path, engine: &super::Engine) -> io::Result<Self> {
         use std::hash::{Hash as _, Hasher as _};
         let mut hasher = std::hash::DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut hasher);
+        engine.wasmtime().precompile_compatibility_hash().hash(&mut hasher);
         let folder = parent.join(format!("{:016x}", hasher.finish()));
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let meta = fs::metadata(&folder)?;

@@ -22,7 +22,10 @@ pub(super) struct CrashRecord {
 pub(super) enum Gate {
     Open,
     /// Not before this moment.
-    Closed { until: Instant, quarantined: bool },
+    Closed {
+        until: Instant,
+        quarantined: bool,
+    },
 }
 
 impl CrashRecord {
@@ -45,7 +48,8 @@ impl CrashRecord {
         // the earlier ones, or the probe was the first call since.
         self.quarantined =
             self.quarantined || self.strikes.len() >= limits::QUARANTINE_STRIKES as usize;
-        let pause = if self.quarantined { limits::QUARANTINE_PAUSE } else { backoff(self.in_a_row) };
+        let pause =
+            if self.quarantined { limits::QUARANTINE_PAUSE } else { backoff(self.in_a_row) };
         self.closed_until = now.checked_add(pause);
     }
 
@@ -71,9 +75,7 @@ impl CrashRecord {
 
 fn backoff(in_a_row: u32) -> Duration {
     let doublings = in_a_row.saturating_sub(1).min(16);
-    limits::RESTART_BACKOFF_FIRST
-        .saturating_mul(1 << doublings)
-        .min(limits::RESTART_BACKOFF_MAX)
+    limits::RESTART_BACKOFF_FIRST.saturating_mul(1 << doublings).min(limits::RESTART_BACKOFF_MAX)
 }
 
 #[cfg(test)]

@@ -4,11 +4,7 @@
 //! tens of microseconds) where the address space for it can be reserved, and from the ordinary one
 //! where a container or `ulimit -v` forbids that.
 
-use std::{
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{sync::Arc, thread, time::Duration};
 
 use tokio::sync::Semaphore;
 use wasmtime::{
@@ -16,10 +12,7 @@ use wasmtime::{
     component::{HasSelf, Linker},
 };
 
-use super::{
-    bindings::v0_1_0,
-    state::InstanceState,
-};
+use super::{bindings::v0_1_0, state::InstanceState};
 use crate::limits;
 
 /// The engine, the linkers and what all plugins share.

@@ -49,11 +49,11 @@ impl http::Host for InstanceState {
             Some(ms) => left.min(Duration::from_millis(ms.into())),
             None => left,
         };
-        let outbound = match outbound(request) {
-            Ok(outbound) => outbound,
-            Err(why) => return Ok(Err(http::HttpError::Invalid(why))),
+        let answer = match outbound(request) {
+            Ok(outbound) => egress.fetch(outbound, timeout).await,
+            Err(error) => Err(error),
         };
-        Ok(egress.fetch(outbound, timeout).await.map(inbound).map_err(|error| match error {
+        Ok(answer.map(inbound).map_err(|error| match error {
             FetchError::Invalid(why) => http::HttpError::Invalid(why),
             FetchError::Denied(why) | FetchError::SecretDenied(why) => http::HttpError::Denied(why),
             FetchError::Unreachable(why) => http::HttpError::Unreachable(why),
@@ -63,15 +63,15 @@ impl http::Host for InstanceState {
     }
 }
 
-fn outbound(request: http::Request) -> std::result::Result<::http::Request<Bytes>, String> {
-    let mut builder =
-        ::http::Request::builder().method(request.method.as_str()).uri(request.url.as_str());
+fn outbound(request: http::Request) -> std::result::Result<::http::Request<Bytes>, FetchError> {
+    let uri = egress::parse_url(&request.url)?;
+    let mut builder = ::http::Request::builder().method(request.method.as_str()).uri(uri);
     for (name, value) in &request.headers {
         builder = builder.header(name.as_str(), value.as_str());
     }
     builder
         .body(request.body.map(Bytes::from).unwrap_or_default())
-        .map_err(|error| format!("the request is not valid HTTP: {error}"))
+        .map_err(|error| FetchError::Invalid(format!("the request is not valid HTTP: {error}")))
 }
 
 fn inbound(response: ::http::Response<Bytes>) -> http::Response {

@@ -8,8 +8,8 @@ use std::{sync::Arc, time::Duration};
 use wasmtime::{Store, Trap, UpdateDeadline};
 
 use super::{
-    bindings::v0_1_0::{self, channel_types, metadata},
     binding::Spec,
+    bindings::v0_1_0::{self, channel_types, metadata},
     engine::Engine,
     kv::Kv,
     log::{LogSink, Speaker},
@@ -118,9 +118,7 @@ fn classify(state: &InstanceState, error: &wasmtime::Error) -> Fault {
         (FaultKind::Memory, String::from("it wanted more memory than it may have"))
     } else {
         match error.downcast_ref::<Trap>() {
-            Some(Trap::StackOverflow) => {
-                (FaultKind::Stack, String::from("it recursed too deeply"))
-            }
+            Some(Trap::StackOverflow) => (FaultKind::Stack, String::from("it recursed too deeply")),
             Some(Trap::UnreachableCodeReached) => {
                 (FaultKind::Trap, String::from("it panicked or aborted (see its log)"))
             }
@@ -153,8 +151,7 @@ pub(super) async fn describe(
         digest: short(digest),
     };
     let log = LogSink::new(Arc::new(speaker), None);
-    let state =
-        InstanceState::new(log, Arc::new(Kv::default()), None, limits::MEMORY_BYTES_MAX);
+    let state = InstanceState::new(log, Arc::new(Kv::default()), None, limits::MEMORY_BYTES_MAX);
     let mut store = new_store(engine, state);
     let wall = limits::INITIALIZE_WALL;
     arm(&mut store, wall, limits::SEND_CPU_DEFAULT, "");
@@ -196,9 +193,7 @@ impl Instance {
         let channel = plugin.conductor_channel_channel();
         let answer = run!(store, wall, channel.call_initialize(&mut store, &context));
         match answer.map_err(StartError::Fault)? {
-            Ok(()) => {
-                Ok(Self { store, plugin, wall: spec.limits.wall, cpu: spec.limits.cpu })
-            }
+            Ok(()) => Ok(Self { store, plugin, wall: spec.limits.wall, cpu: spec.limits.cpu }),
             Err(failure) => {
                 let (problem, temporary) = v0_1_0::failure(failure);
                 Err(StartError::Refused { problem, temporary })
@@ -251,11 +246,7 @@ impl Instance {
     }
 }
 
-fn message(
-    call: SendCall,
-    id: String,
-    wall: Duration,
-) -> Result<channel_types::Message, Problem> {
+fn message(call: SendCall, id: String, wall: Duration) -> Result<channel_types::Message, Problem> {
     let envelope = call.envelope;
     let attachments: Result<Vec<_>, Problem> =
         envelope.attachments.into_iter().map(attachment).collect();

@@ -108,7 +108,12 @@ impl LogSink {
         if call.bytes > limits::LOG_CALL_BYTES_MAX {
             self.0.dropped_lines.fetch_add(1, Ordering::Relaxed);
             if !std::mem::replace(&mut call.told, true) {
-                self.emit(Level::Warn, "host", "more log output than one call may write: cut off", &call);
+                self.emit(
+                    Level::Warn,
+                    "host",
+                    "more log output than one call may write: cut off",
+                    &call,
+                );
             }
             return;
         }

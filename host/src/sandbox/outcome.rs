@@ -62,15 +62,16 @@ pub enum Outcome {
 impl Outcome {
     /// The same with every text replaced.
     pub(super) fn map_texts(self, map: impl Fn(&str) -> String) -> Self {
-        let problem = |problem: Problem| Problem {
-            code: map(&problem.code),
-            detail: map(&problem.detail),
-        };
+        let problem =
+            |problem: Problem| Problem { code: map(&problem.code), detail: map(&problem.detail) };
         match self {
             Self::Delivered { accepted_only, provider_id, details } => Self::Delivered {
                 accepted_only,
                 provider_id: provider_id.map(|id| map(&id)),
-                details: details.into_iter().map(|(name, value)| (map(&name), map(&value))).collect(),
+                details: details
+                    .into_iter()
+                    .map(|(name, value)| (map(&name), map(&value)))
+                    .collect(),
             },
             Self::Rejected(why) => Self::Rejected(problem(why)),
             Self::Misconfigured(why) => Self::Misconfigured(problem(why)),

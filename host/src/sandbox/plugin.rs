@@ -108,8 +108,9 @@ impl LoadedPlugin {
         })
         .await;
         drop(permit);
-        let prepared = prepared
-            .map_err(|error| LoadError::Compile(format!("the compiler itself failed: {error}")))??;
+        let prepared = prepared.map_err(|error| {
+            LoadError::Compile(format!("the compiler itself failed: {error}"))
+        })??;
         let link = |error: wasmtime::Error| LoadError::Link(format!("{error:#}"));
         let pre = engine.linker().instantiate_pre(&prepared.component).map_err(link)?;
         let pre = v0_1_0::PluginPre::new(pre).map_err(link)?;

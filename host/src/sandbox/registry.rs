@@ -206,8 +206,7 @@ impl Sandbox {
 
     /// Ends all instances, within `grace`. True when all of them ended by themselves.
     pub async fn shutdown(&self, grace: Duration) -> bool {
-        let bindings: Vec<_> =
-            self.lock().drain().map(|(_, entry)| entry.binding).collect();
+        let bindings: Vec<_> = self.lock().drain().map(|(_, entry)| entry.binding).collect();
         for binding in &bindings {
             binding.retire();
         }

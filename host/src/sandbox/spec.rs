@@ -3,7 +3,9 @@
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
-use super::{binding::Spec, instance, kv::Kv, log::Speaker, manifest::Manifest, plugin::LoadedPlugin};
+use super::{
+    binding::Spec, instance, kv::Kv, log::Speaker, manifest::Manifest, plugin::LoadedPlugin,
+};
 use crate::{
     config::{Channel, ChannelSecret, ONLY_SECRET, Plugin, Tenant},
     egress::{Egress, EgressPolicy},
@@ -105,8 +107,7 @@ pub(super) fn build(
     let secrets = secrets(channel, manifest)?;
     let policy = EgressPolicy::new(&manifest.hosts, &channel.options, &config.grants)?;
     let digest = plugin.digest();
-    let egress =
-        egress.binding(digest, policy, &secrets, &config.grants, config.limits.egress_max);
+    let egress = egress.binding(digest, policy, &secrets, &config.grants, config.limits.egress_max);
     let speaker = Speaker {
         tenant: tenant.id.to_string(),
         channel: channel.name.to_string(),

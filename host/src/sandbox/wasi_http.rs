@@ -48,7 +48,10 @@ impl WasiHttpHooks for Hooks {
         }
         Box::new(async move {
             let Some(egress) = egress else { return Err(Error::HttpRequestDenied) };
-            let (head, body) = request.into_parts();
+            let (mut head, body) = request.into_parts();
+            // wasmtime sets the first, and the body's real length decides the second.
+            head.headers.remove(http::header::HOST);
+            head.headers.remove(http::header::CONTENT_LENGTH);
             let body = Limited::new(body, limits::EGRESS_REQUEST_BYTES_MAX)
                 .collect()
                 .await

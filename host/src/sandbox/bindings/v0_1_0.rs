@@ -47,9 +47,7 @@ fn problem(problem: channel_types::Problem) -> Problem {
     Problem { code: problem.code, detail: problem.detail }
 }
 
-pub(crate) fn outcome(
-    result: Result<channel_types::Receipt, channel_types::SendError>,
-) -> Outcome {
+pub(crate) fn outcome(result: Result<channel_types::Receipt, channel_types::SendError>) -> Outcome {
     use channel_types::{ReceiptStatus, SendError};
     match result {
         Ok(receipt) => Outcome::Delivered {
