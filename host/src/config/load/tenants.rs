@@ -226,6 +226,18 @@ fn keys(
             );
             continue;
         }
+        if !key.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+            context.findings.wrong(
+                &name.origin,
+                format!(
+                    "the key in {} has a space or a character that cannot stand in an \
+                     `Authorization` header; use letters and digits, for example from \
+                     `openssl rand -hex 32`",
+                    name.value
+                ),
+            );
+            continue;
+        }
         let hash = Digest::of(key.expose().as_bytes()).0;
         unique.key(hash, &name, id, who, &mut context.findings);
         if !keys.iter().any(|(_, known)| *known == hash) {
