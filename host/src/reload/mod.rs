@@ -9,21 +9,20 @@ mod probation;
 mod watch;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     fmt,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::{
     clock::{Clock, UnixMs},
     config::{self, Config, Environment, Problem},
     generation::{Current, Generation},
     ids::{Digest, PluginName},
-    limits,
     plugin_files::LastGood,
     sandbox::{CompileCache, LoadedPlugin, Sandbox},
 };
@@ -38,8 +37,6 @@ pub enum Trigger {
     Files,
     /// SIGHUP.
     Signal,
-    /// Somebody asked, and wants to know what came of it.
-    Asked(oneshot::Sender<Report>),
     /// A message came for a plugin that is loaded at its first use.
     Wanted(PluginName),
     /// A plugin has shown that it works, or that it does not.
@@ -72,19 +69,6 @@ pub enum Outcome {
     },
 }
 
-impl Outcome {
-    /// The word for metrics.
-    #[must_use]
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Unchanged => "unchanged",
-            Self::Applied { .. } => "applied",
-            Self::Rejected { .. } => "rejected",
-            Self::RolledBack { .. } => "rolled_back",
-        }
-    }
-}
-
 /// One reload, for the record.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Report {
@@ -94,26 +78,6 @@ pub struct Report {
     pub took: Duration,
     /// What came of it.
     pub outcome: Outcome,
-}
-
-/// The reports of the last reloads, newest last; and what is wrong now.
-#[derive(Default, Debug)]
-pub struct History(Mutex<VecDeque<Report>>);
-
-impl History {
-    fn add(&self, report: Report) {
-        let mut reports = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if reports.len() == limits::RELOAD_HISTORY {
-            reports.pop_front();
-        }
-        reports.push_back(report);
-    }
-
-    /// The last reports, newest last.
-    #[must_use]
-    pub fn reports(&self) -> Vec<Report> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
-    }
 }
 
 /// Whoever wants to know of every reload that did something.
@@ -205,28 +169,21 @@ impl Reloader {
     pub async fn run(
         mut self,
         current: Arc<Current>,
-        history: Arc<History>,
         observer: Arc<dyn Observer>,
         mut triggers: mpsc::Receiver<Trigger>,
     ) {
         while let Some(trigger) = triggers.recv().await {
             let began = Instant::now();
-            let (outcome, reply) = match trigger {
-                Trigger::Files => (self.reload(&current, false).await, None),
-                Trigger::Signal => (self.reload(&current, true).await, None),
-                Trigger::Asked(reply) => (self.reload(&current, true).await, Some(reply)),
-                Trigger::Wanted(plugin) => (self.load_wanted(&current, plugin).await, None),
-                Trigger::Trial(trial) => (self.judge(&current, trial).await, None),
+            let outcome = match trigger {
+                Trigger::Files => self.reload(&current, false).await,
+                Trigger::Signal => self.reload(&current, true).await,
+                Trigger::Wanted(plugin) => self.load_wanted(&current, plugin).await,
+                Trigger::Trial(trial) => self.judge(&current, trial).await,
             };
             let report = Report { at: self.parts.clock.now(), took: began.elapsed(), outcome };
             say(&report);
             if report.outcome != Outcome::Unchanged {
-                history.add(report.clone());
                 observer.reloaded(&report, &current.load());
-            }
-            if let Some(reply) = reply {
-                // Whoever asked may have hung up.
-                drop(reply.send(report));
             }
         }
     }
