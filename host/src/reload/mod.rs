@@ -157,13 +157,21 @@ pub struct Reloader {
     wanted: BTreeSet<PluginName>,
     /// What the files were at the last try, successful or not.
     seen: Option<Digest>,
+    /// Whether the last try was rejected, and nothing has mended it since.
+    rejected: bool,
 }
 
 impl Reloader {
     /// A reloader that has loaded nothing.
     #[must_use]
     pub const fn new(parts: Parts) -> Self {
-        Self { parts, plugins: BTreeMap::new(), wanted: BTreeSet::new(), seen: None }
+        Self {
+            parts,
+            plugins: BTreeMap::new(),
+            wanted: BTreeSet::new(),
+            seen: None,
+            rejected: false,
+        }
     }
 
     /// The first generation.
@@ -198,6 +206,10 @@ impl Reloader {
             }
             generation.problems.extend(canaries);
         }
+        // What works from now on is kept, like a file that is swapped in later.
+        for (name, bytes) in prepared.bytes {
+            self.plugins.entry(name).or_default().unproven = Some(bytes);
+        }
         Ok(generation)
     }
 
@@ -211,6 +223,7 @@ impl Reloader {
     ) {
         while let Some(trigger) = triggers.recv().await {
             let began = Instant::now();
+            let was_rejected = self.rejected;
             let (outcome, reply) = match trigger {
                 Trigger::Files => (self.reload(&current, false).await, None),
                 Trigger::Signal => (self.reload(&current, true).await, None),
@@ -218,9 +231,15 @@ impl Reloader {
                 Trigger::Wanted(plugin) => (self.load_wanted(&current, plugin).await, None),
                 Trigger::Trial(trial) => (self.judge(&current, trial).await, None),
             };
+            match &outcome {
+                Outcome::Rejected { .. } => self.rejected = true,
+                Outcome::Applied { .. } => self.rejected = false,
+                Outcome::Unchanged | Outcome::RolledBack { .. } => {}
+            }
+            let mended = was_rejected && !self.rejected;
             let report = Report { at: self.parts.clock.now(), took: began.elapsed(), outcome };
-            say(&report);
-            if report.outcome != Outcome::Unchanged {
+            say(&report, mended);
+            if mended || report.outcome != Outcome::Unchanged {
                 history.add(report.clone());
                 observer.reloaded(&report, &current.load());
             }
@@ -260,6 +279,7 @@ impl Reloader {
             && prepared.warnings == running.problems
             && running.plugin_failures.is_empty()
         {
+            self.rejected = false;
             return Outcome::Unchanged;
         }
         let config = Arc::new(loaded.config.sharing(&running.config));
@@ -357,9 +377,12 @@ fn swapped(running: &Generation, plugins: &BTreeMap<PluginName, Arc<LoadedPlugin
         .collect()
 }
 
-fn say(report: &Report) {
+fn say(report: &Report, mended: bool) {
     let took_ms = u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX);
     match &report.outcome {
+        Outcome::Unchanged if mended => {
+            tracing::info!(took_ms, "reload: mended, the files say again what is in force");
+        }
         Outcome::Unchanged => tracing::debug!(took_ms, "reload: nothing has changed"),
         Outcome::Applied { generation, changes } => {
             tracing::info!(took_ms, generation, "reload: in force: {changes}");
