@@ -121,13 +121,21 @@ pub struct Reloader {
     wanted: BTreeSet<PluginName>,
     /// What the files were at the last try, successful or not.
     seen: Option<Digest>,
+    /// Whether the last try was rejected, and nothing has mended it since.
+    rejected: bool,
 }
 
 impl Reloader {
     /// A reloader that has loaded nothing.
     #[must_use]
     pub const fn new(parts: Parts) -> Self {
-        Self { parts, plugins: BTreeMap::new(), wanted: BTreeSet::new(), seen: None }
+        Self {
+            parts,
+            plugins: BTreeMap::new(),
+            wanted: BTreeSet::new(),
+            seen: None,
+            rejected: false,
+        }
     }
 
     /// The first generation.
@@ -162,6 +170,10 @@ impl Reloader {
             }
             generation.problems.extend(canaries);
         }
+        // What works from now on is kept, like a file that is swapped in later.
+        for (name, bytes) in prepared.bytes {
+            self.plugins.entry(name).or_default().unproven = Some(bytes);
+        }
         Ok(generation)
     }
 
@@ -174,15 +186,22 @@ impl Reloader {
     ) {
         while let Some(trigger) = triggers.recv().await {
             let began = Instant::now();
+            let was_rejected = self.rejected;
             let outcome = match trigger {
                 Trigger::Files => self.reload(&current, false).await,
                 Trigger::Signal => self.reload(&current, true).await,
                 Trigger::Wanted(plugin) => self.load_wanted(&current, plugin).await,
                 Trigger::Trial(trial) => self.judge(&current, trial).await,
             };
+            match &outcome {
+                Outcome::Rejected { .. } => self.rejected = true,
+                Outcome::Applied { .. } => self.rejected = false,
+                Outcome::Unchanged | Outcome::RolledBack { .. } => {}
+            }
+            let mended = was_rejected && !self.rejected;
             let report = Report { at: self.parts.clock.now(), took: began.elapsed(), outcome };
-            say(&report);
-            if report.outcome != Outcome::Unchanged {
+            say(&report, mended);
+            if mended || report.outcome != Outcome::Unchanged {
                 observer.reloaded(&report, &current.load());
             }
         }
@@ -217,6 +236,7 @@ impl Reloader {
             && prepared.warnings == running.problems
             && running.plugin_failures.is_empty()
         {
+            self.rejected = false;
             return Outcome::Unchanged;
         }
         let config = Arc::new(loaded.config.sharing(&running.config));
@@ -314,9 +334,12 @@ fn swapped(running: &Generation, plugins: &BTreeMap<PluginName, Arc<LoadedPlugin
         .collect()
 }
 
-fn say(report: &Report) {
+fn say(report: &Report, mended: bool) {
     let took_ms = u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX);
     match &report.outcome {
+        Outcome::Unchanged if mended => {
+            tracing::info!(took_ms, "reload: mended, the files say again what is in force");
+        }
         Outcome::Unchanged => tracing::debug!(took_ms, "reload: nothing has changed"),
         Outcome::Applied { generation, changes } => {
             tracing::info!(took_ms, generation, "reload: in force: {changes}");
