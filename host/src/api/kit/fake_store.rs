@@ -10,7 +10,6 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use crate::{
-    clock::UnixMs,
     ids::{NotificationId, TenantId},
     outcomes::Ending,
     store::{
@@ -242,7 +241,5 @@ impl Store for FakeStore {
         self.tables().health.clone().unwrap_or(Health::Ok)
     }
 
-    async fn close(&self) {
-        let _: UnixMs = super::NOW;
-    }
+    async fn close(&self) {}
 }
