@@ -81,6 +81,7 @@ impl FakeStore {
                 status.row.state = State::Delivered;
                 status.row.provider_id.clone_from(provider_id);
             }
+            Ending::Cancelled => status.row.state = State::Cancelled,
             Ending::Dead { outcome, code, detail } => {
                 status.row.state = State::Dead;
                 status.row.last_error.clone_from(detail);
