@@ -23,6 +23,7 @@ mod kit;
 mod listing;
 mod notification;
 mod notify;
+pub mod openapi;
 mod prefer;
 pub mod problem;
 mod query;
@@ -30,6 +31,8 @@ mod rate;
 mod refusals;
 mod scrape;
 pub mod server;
+#[cfg(test)]
+mod tests;
 mod views;
 
 use std::sync::Arc;
@@ -95,6 +98,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .route("/metrics", get(scrape::metrics))
+        .route("/openapi.json", get(openapi::serve))
         .fallback(refusals::unknown_path)
         .method_not_allowed_fallback(refusals::method_not_allowed)
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), edge::edge))

@@ -25,7 +25,7 @@ use crate::{
     observe::{BindingReport, HealthBoard, Metrics},
     outcomes::Outcomes,
     plugin_files::LastGood,
-    reload::{self, History, Reloader, Trigger},
+    reload::{self, Reloader, Trigger},
     sandbox::{CompileCache, Engine, Sandbox},
     store::{Store, memory::MemoryStore, sqlite::SqliteStore},
     tasks::Tasks,
@@ -125,10 +125,9 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let dispatching = Arc::new(dispatching);
     observers.nudge_on_reload(&dispatching);
 
-    let history = Arc::new(History::default());
     tasks.spawn(
         "reload",
-        reloader.run(Arc::clone(&current), history, Arc::new(observers.clone()), triggered),
+        reloader.run(Arc::clone(&current), Arc::new(observers.clone()), triggered),
     );
     tasks.spawn(
         "watch",

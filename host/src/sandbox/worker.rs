@@ -18,7 +18,7 @@ use crate::{ids::PluginName, limits};
 /// What a worker is told.
 pub(super) enum Message {
     /// Do this.
-    Job(Job),
+    Job(Box<Job>),
     /// Shut the instance down and end.
     Stop,
 }
@@ -111,7 +111,7 @@ async fn wait(
         Err(_) => messages.recv().await,
     };
     match message {
-        Some(Message::Job(job)) => Some(job),
+        Some(Message::Job(job)) => Some(*job),
         Some(Message::Stop) | None => None,
     }
 }
