@@ -69,7 +69,8 @@ async fn json_that_is_nested_too_deep_is_refused_however_deep() {
     for depth in [65, 1_000, 100_000] {
         for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
             let inner = format!("{}1{}", open.repeat(depth), close.repeat(depth));
-            let body = format!("{{\"channel\":\"log\",\"message\":\"x\",\"data\":{{\"d\":{inner}}}}}");
+            let body =
+                format!("{{\"channel\":\"log\",\"message\":\"x\",\"data\":{{\"d\":{inner}}}}}");
             let answer = post(&host, body).await;
             match answer.status {
                 // What is larger than a body may be is not even parsed.
@@ -91,7 +92,15 @@ async fn values_of_the_wrong_type_are_told_all_at_once() {
     let answer = post(&host, body.to_string()).await;
     answer.assert_problem(400, "invalid-request");
     for field in [
-        "channel", "message", "title", "priority", "targetId", "format", "data", "attachments", "sendAt",
+        "channel",
+        "message",
+        "title",
+        "priority",
+        "targetId",
+        "format",
+        "data",
+        "attachments",
+        "sendAt",
     ] {
         assert!(answer.pointers().contains(&format!("/{field}").as_str()), "{field}: {answer:?}");
     }
@@ -117,13 +126,13 @@ async fn texts_that_are_too_long_are_told_with_their_place() {
 #[tokio::test]
 async fn odd_texts_arrive_as_they_were_sent() {
     let host = TestHost::start(Folder::new()).await;
-    for message in ["\u{0}\u{7}\u{1b}[31mred", "line\nline", "\"quoted\" \\", "👩‍👩‍👧 ﷽ \u{202e}", "a\r\nb"]
+    for message in
+        ["\u{0}\u{7}\u{1b}[31mred", "line\nline", "\"quoted\" \\", "👩‍👩‍👧 ﷽ \u{202e}", "a\r\nb"]
     {
         let answer = host.send("log", message).await;
         assert_eq!((answer.status, answer.json["message"].as_str()), (200, Some(message)));
         let line = host.logged(&[&answer.id()]).await;
-        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert!(!line["message"].as_str().unwrap().contains('\u{1b}'), "no terminal is coloured: {line}");
+        assert!(line.bytes().all(|byte| byte >= b' '), "one line, without control bytes: {line}");
     }
 }
 

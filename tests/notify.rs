@@ -153,7 +153,7 @@ async fn a_call_without_a_key_is_401_and_one_with_a_wrong_key_403() {
         assert!(answer.header("www-authenticate").starts_with("Bearer"), "{answer:?}");
         let basic = host.call(method, path).header("authorization", "Basic YTpi").send().await;
         basic.assert_problem(401, "no-key");
-        for wrong in ["wrong", &KEY_A[1..], &KEY_A.to_uppercase(), KEY_ADMIN] {
+        for wrong in ["guessed", &KEY_A[1..], &KEY_A.to_uppercase(), KEY_ADMIN] {
             let answer = host.call(method, path).key(wrong).raw(hello().to_string()).send().await;
             answer.assert_problem(403, "wrong-key");
             assert!(!answer.text.contains(wrong), "{answer:?}");
@@ -306,7 +306,8 @@ async fn notifications_are_listed_by_pages_and_filters_newest_first() {
     assert_eq!(pages.concat(), newest_first);
     assert_eq!(pages[0].len(), 4);
 
-    for wrong in ["?status=lost", "?limit=0", "?limit=many", "?cursor=x", "?from=now", "?stauts=dead"]
+    for wrong in
+        ["?status=lost", "?limit=0", "?limit=many", "?cursor=x", "?from=now", "?stauts=dead"]
     {
         let answer = list(wrong).await;
         answer.assert_problem(400, "invalid-request");
@@ -367,7 +368,7 @@ async fn a_tenant_sees_and_touches_nothing_of_another() {
 #[tokio::test]
 async fn an_id_that_is_none_is_404() {
     let host = TestHost::start(Folder::new()).await;
-    for id in ["x", "019aa7c4-5e00-7c3a-9b51-000000000000", "%2e%2e", "%ff"] {
+    for id in ["x", "019aa7c4-5e00-7c3a-9b51-000000000000", "..%2f", "%ff"] {
         let answer = host.notification(id).await;
         answer.assert_problem(404, "unknown-notification");
     }
@@ -415,10 +416,7 @@ async fn a_tenant_above_its_rate_is_told_when_to_come_back_and_others_are_not() 
         "auth_key_env = \"A_KEY\"\n[tenant.limits]\nrate = 0.01\nburst = 2\n",
     );
     let host = TestHost::start(folder).await;
-    let statuses = [
-        host.send("log", "1").await.status,
-        host.send("log", "2").await.status,
-    ];
+    let statuses = [host.send("log", "1").await.status, host.send("log", "2").await.status];
     assert_eq!(statuses, [200, 200]);
     let answer = host.send("log", "3").await;
     answer.assert_problem(429, "rate-limited");
@@ -456,7 +454,10 @@ async fn health_ready_and_metrics_are_open_and_count() {
     let health = host.get("/health").await;
     assert_eq!((health.status, &health.json["status"]), (200, &json!("ok")));
     assert_eq!(health.json["queue"]["delivered"], 1);
-    assert_eq!((health.json["tenants"].as_u64(), health.json["generation"].as_u64()), (Some(2), Some(1)));
+    assert_eq!(
+        (health.json["tenants"].as_u64(), health.json["generation"].as_u64()),
+        (Some(2), Some(1))
+    );
     let ready = host.get("/ready").await;
     assert_eq!((ready.status, &ready.json["status"]), (200, &json!("ready")));
     for (metric, value) in [

@@ -78,8 +78,7 @@ async fn the_files_at_the_root_of_the_repository_start() {
 #[tokio::test]
 async fn a_taken_port_is_told_with_its_remedies() {
     let first = TestHost::start(Folder::new()).await;
-    let (_folder, ended) =
-        TestHost::refused(Folder::new(), &["--listen", first.address()]).await;
+    let (_folder, ended) = TestHost::refused(Folder::new(), &["--listen", first.address()]).await;
     assert_eq!(ended.code, Some(78));
     let port = first.address().rsplit(':').next().unwrap();
     for part in [&format!("port {port} is taken"), "--listen", "--auto-port"] {
@@ -114,8 +113,8 @@ const WRONG: [&[&str]; 5] = [
     &["tenants.toml:10", "B_KEY", "is not set"],
     &["channels.toml:3", "url", "ftp://receiver"],
     &["channels.toml:3", "unsigned"],
-    &["channels.toml:9", "telegraph", "known: absent, log, webhook"],
-    &["plugins.toml:9", "absent.wasm"],
+    &["channels.toml:12", "telegraph", "known: absent, log, webhook"],
+    &["plugins.toml:11", "absent.wasm"],
 ];
 
 fn assert_all_told(text: &str) {
@@ -142,7 +141,9 @@ async fn degraded_runs_what_is_valid_and_reports_the_rest() {
     assert_eq!(health["status"], "degraded");
     let problems = health["problems"].as_array().unwrap();
     assert_eq!(health["problemCount"], problems.len());
-    assert_all_told(&problems.iter().map(|one| one.as_str().unwrap()).collect::<Vec<_>>().join("\n"));
+    assert_all_told(
+        &problems.iter().map(|one| one.as_str().unwrap()).collect::<Vec<_>>().join("\n"),
+    );
     assert!(host.metric("conductor_config_problems").await >= 4.0);
     assert_eq!(host.get("/ready").await.status, 200);
 

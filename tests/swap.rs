@@ -20,7 +20,8 @@ const SECOND: &str = "2.0.0";
 async fn with_file() -> TestHost {
     let mut folder = Folder::new();
     fs::write(folder.file("plugin.wasm"), fixture("versioned-a")).unwrap();
-    folder.plugin("versioned", "source = \"plugin.wasm\"").channel("versioned", "");
+    folder.plugin("versioned", "source = \"plugin.wasm\"");
+    folder.channel("versioned", "[channel.retry]\nfirst_ms = 100\nfactor = 1.0");
     let host = TestHost::start(folder).await;
     assert_eq!(version(&host).await, FIRST);
     host
@@ -80,7 +81,8 @@ async fn a_plugin_that_is_replaced_on_disk_is_swapped_under_load_without_a_faile
         assert!(versions.contains(&FIRST.to_owned()) && versions.contains(&SECOND.to_owned()));
     }
     host.logged(&["reload: in force", "swapped versioned 2.0.0"]).await;
-    let attempts = host.metric("conductor_deliveries_total{plugin=\"versioned\",outcome=\"crashed\"}");
+    let attempts =
+        host.metric("conductor_deliveries_total{plugin=\"versioned\",outcome=\"crashed\"}");
     assert_eq!(attempts.await, 0.0);
 }
 
@@ -146,8 +148,12 @@ fn another(component: &[u8]) -> Vec<u8> {
 fn of_the_future() -> Vec<u8> {
     let (found, wanted) = (b"conductor:channel/channel@0.1.0", b"conductor:channel/channel@7.7.7");
     let mut bytes = shipped("log");
-    let places: Vec<usize> =
-        bytes.windows(found.len()).enumerate().filter(|(_, at)| at == found).map(|(n, _)| n).collect();
+    let places: Vec<usize> = bytes
+        .windows(found.len())
+        .enumerate()
+        .filter(|(_, at)| at == found)
+        .map(|(n, _)| n)
+        .collect();
     assert!(!places.is_empty(), "the name of the interface is in the file");
     for place in places {
         bytes[place..place + found.len()].copy_from_slice(wanted);
@@ -186,7 +192,10 @@ async fn what_is_no_component_of_ours_is_refused_with_its_reason_and_the_old_one
         (&good[..good.len() / 2], "not a complete WebAssembly file"),
         (b"", "not a complete WebAssembly file"),
         (b"#!/bin/sh\necho hello\n", "not a complete WebAssembly file"),
-        (&of_the_future(), "built for conductor:channel/channel@7.7.7, and this host supports 0.1.0"),
+        (
+            &of_the_future(),
+            "built for conductor:channel/channel@7.7.7, and this host supports 0.1.0",
+        ),
         (&shipped("webhook"), "url"),
     ];
     for (n, (bytes, reason)) in cases.into_iter().enumerate() {
@@ -203,7 +212,7 @@ async fn a_file_that_is_too_large_is_refused_without_being_taken_in() {
     fs::File::create(&beside).unwrap().set_len(3 << 30).unwrap();
     let first = host.log().len();
     fs::rename(beside, host.file("plugin.wasm")).unwrap();
-    host.logged_after(first, &["reload: plugins.toml:", "MiB"]).await;
+    host.logged_after(first, &["reload: plugins.toml:", "more than the 33554432"]).await;
     assert_eq!(version(&host).await, FIRST);
     is_well_again(&host).await;
 }
@@ -213,7 +222,7 @@ async fn a_file_that_is_removed_is_reported_and_the_loaded_one_serves_on() {
     let host = with_file().await;
     let first = host.log().len();
     fs::remove_file(host.file("plugin.wasm")).unwrap();
-    host.logged_after(first, &["reload: plugins.toml:", "plugin.wasm cannot be read"]).await;
+    host.logged_after(first, &["reload: plugins.toml:", "plugin.wasm"]).await;
     assert_eq!(version(&host).await, FIRST);
     is_well_again(&host).await;
 }
@@ -243,7 +252,7 @@ async fn a_plugin_that_crashes_in_its_trial_never_serves_a_message() {
         replace(&host.file("plugin.wasm"), fixture("crash"));
         host.channel("versioned", &format!("name = \"x\"\n[channel.options]\nwhen = \"{when}\""));
         host.write();
-        host.logged_after(first, &["reload: plugins.toml", when]).await;
+        host.logged_after(first, &["reload: ", "plugin \\\"versioned\\\"", when]).await;
         assert_eq!(version(&host).await, FIRST, "the old one serves on");
     }
 }
@@ -267,7 +276,10 @@ async fn a_plugin_that_crashes_after_its_swap_is_rolled_back_and_no_message_is_l
     assert_eq!(digest_of(&health, "versioned"), good);
     assert_eq!(health["status"], "degraded");
     assert_eq!(host.metric("conductor_reloads_total{outcome=\"rolled-back\"}").await, 1.0);
-    assert!(host.metric("conductor_guest_faults_total{plugin=\"versioned\",kind=\"trap\"}").await >= 3.0);
+    assert!(
+        host.metric("conductor_guest_faults_total{plugin=\"versioned\",kind=\"trap\"}").await
+            >= 3.0
+    );
 
     // The bad file is still on disk: the next start serves with the last good one.
     let host = host.restart().await;

@@ -85,7 +85,10 @@ impl Folder {
     pub(crate) fn webhook(&mut self, url: &str) -> &mut Self {
         self.plugin(
             "webhook",
-            &format!("[plugin.grants]\nhosts = [\"{}\"]\naddresses = [\"127.0.0.0/8\"]", origin(url)),
+            &format!(
+                "[plugin.grants]\nhosts = [\"{}\"]\naddresses = [\"127.0.0.0/8\"]",
+                origin(url)
+            ),
         );
         self.channel(
             "webhook",

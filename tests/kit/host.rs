@@ -86,7 +86,7 @@ impl TestHost {
     }
 
     async fn wait_until_up(&mut self) {
-        const LISTENING: &str = "listening on ";
+        const LISTENING: &str = "listening on http://";
         let base = eventually("the host listens", async || {
             let line = self.log().into_iter().find(|line| line.contains(LISTENING));
             if line.is_none()
@@ -95,7 +95,7 @@ impl TestHost {
                 panic!("the host ended with {status}:\n{}", self.stderr());
             }
             let line: Value = serde_json::from_str(&line?).unwrap();
-            Some(line["message"].as_str()?.strip_prefix(LISTENING)?.to_owned())
+            Some(line["message"].as_str()?.strip_prefix("listening on ")?.to_owned())
         })
         .await;
         self.base = base;
@@ -138,8 +138,7 @@ impl TestHost {
 
     /// The same, without giving it up.
     pub(crate) async fn exit(&mut self) -> Ended {
-        let status =
-            eventually("the host ends", async || self.child.try_wait().unwrap()).await;
+        let status = eventually("the host ends", async || self.child.try_wait().unwrap()).await;
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
         }

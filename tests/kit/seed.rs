@@ -63,7 +63,8 @@ fn fill(seed: &Path, plugins: &[(String, PathBuf)]) {
     fs::create_dir_all(seed).unwrap();
     let (mut plugins_toml, mut channels_toml) = (String::new(), String::new());
     for (name, path) in plugins {
-        plugins_toml += &format!("[[plugin]]\nname = \"{name}\"\nsource = \"{}\"\n", path.display());
+        plugins_toml +=
+            &format!("[[plugin]]\nname = \"{name}\"\nsource = \"{}\"\n", path.display());
         channels_toml += &format!(
             "[[channel]]\ntenant_id = \"{}\"\nchannel_type = \"{name}\"\n",
             super::TENANT_A

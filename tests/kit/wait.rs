@@ -9,7 +9,10 @@ use tokio::time::Instant;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Asks again and again until `probe` gives something; fails the test after [`PATIENCE`].
-pub(crate) async fn eventually<T>(what: impl Display, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(
+    what: impl Display,
+    mut probe: impl AsyncFnMut() -> Option<T>,
+) -> T {
     const PAUSE: Duration = Duration::from_millis(15);
     let deadline = Instant::now() + PATIENCE;
     loop {
