@@ -223,14 +223,14 @@ async fn no_secret_is_told_while_channels_fail_in_every_way() {
     folder.process.push((String::from("RUST_LOG"), String::from("debug,conductor=trace")));
     let mut host = TestHost::start(folder).await;
     let mut answers = Vec::new();
-    // A provider that repeats whatever it was sent, in every place that is read.
-    let echo = format!("{BOT_TOKEN} {WEBHOOK_TOKEN} {}", signing_secret());
-    let body = json!({"message": echo, "code": 1, "retry_after": 0.1, "detail": echo});
+    let signing = signing_secret();
     for status in [400, 401, 403, 404, 410, 429, 500, 503, 302] {
-        let reply = Reply::status(status).json(&body).header("x-echo", &echo);
-        let reply = reply.header("location", &provider.url(&format!("/{WEBHOOK_TOKEN}")));
-        provider.otherwise(reply.header("retry-after", "0"));
-        for channel in ["webhook", "bot", "hook"] {
+        for (channel, secret) in [("webhook", &*signing), ("bot", BOT_TOKEN), ("hook", WEBHOOK_TOKEN)] {
+            // A provider that repeats the channel's secret in every place that is read.
+            let body = json!({"message": secret, "code": 1, "retry_after": 0.1, "detail": secret});
+            let reply = Reply::status(status).json(&body).header("x-echo", secret);
+            let reply = reply.header("location", &provider.url(&format!("/{secret}")));
+            provider.otherwise(reply.header("retry-after", "0"));
             let answer = host.send(channel, "fails").await;
             assert!(answer.status >= 400, "{status} {channel}: {answer:?}");
             if let Some(id) = answer.json["id"].as_str() {
