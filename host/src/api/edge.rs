@@ -80,6 +80,7 @@ fn route_of(request: &Request) -> Route {
     match path.as_str() {
         "/notifications" if method == Method::POST => Route::Notify,
         "/notifications" if method == Method::GET => Route::List,
+        "/notifications/batch" if method == Method::POST => Route::Batch,
         "/notifications/{id}" if method == Method::GET => Route::Read,
         "/notifications/{id}" if method == Method::DELETE => Route::Cancel,
         "/notifications/{id}/replay" if method == Method::POST => Route::Replay,

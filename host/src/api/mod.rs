@@ -7,6 +7,7 @@
 
 mod answer;
 pub mod auth;
+mod batch;
 mod body;
 mod channels;
 mod cors;
@@ -92,6 +93,7 @@ pub fn router(state: ApiState) -> Router {
     });
     Router::new()
         .route("/notifications", post(notify::notify).get(listing::list))
+        .route("/notifications/batch", post(batch::batch))
         .route("/notifications/{id}", get(deliveries::read).delete(deliveries::cancel))
         .route("/notifications/{id}/replay", post(deliveries::replay))
         .route("/channels", get(channels::list))

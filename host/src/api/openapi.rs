@@ -2,7 +2,7 @@
 //! from the catalogue of problems.
 
 mod operations;
-mod schemas;
+pub(super) mod schemas;
 
 use std::sync::LazyLock;
 
@@ -21,7 +21,7 @@ use utoipa::{
     },
 };
 
-use super::{answer, channels, health, views};
+use super::{answer, batch, channels, health, views};
 
 /// The name of the security scheme of tenants' keys.
 const TENANT_KEY: &str = "tenantKey";
@@ -72,6 +72,7 @@ fn components() -> Components {
     add::<schemas::NotificationRequest>(&mut schemas);
     add::<schemas::Problem>(&mut schemas);
     add::<answer::Accepted<'_>>(&mut schemas);
+    add::<batch::BatchView>(&mut schemas);
     add::<views::NotificationPage>(&mut schemas);
     add::<views::NotificationDetail>(&mut schemas);
     add::<views::StateView>(&mut schemas);

@@ -297,3 +297,29 @@ async fn the_description_of_the_surface_is_served() {
     let answer = open(&host, "/openapi.json").await;
     assert_eq!(answer.text, super::openapi::openapi_json());
 }
+
+#[tokio::test]
+async fn what_is_accepted_can_be_found_on_a_real_engine() {
+    let host = Host::new();
+    let mut state = host.state.clone();
+    state.store = crate::store::memory::MemoryStore::new(state.clock.clone());
+    let host = Host { router: super::router(state.clone()), state, store: host.store };
+    let body = json!({"channel": "log", "message": "hello"});
+    let keyed = [("prefer", "respond-async"), ("idempotency-key", "k")];
+    let first = host.send(post(&body, &keyed)).await.json();
+    assert_eq!(host.send(post(&body, &keyed)).await.json(), first);
+    for _ in 0..2 {
+        host.send(post(&body, &[("prefer", "respond-async")])).await;
+    }
+    let id = first["id"].as_str().unwrap();
+    let detail = host.get(&format!("/notifications/{id}")).await.json();
+    assert_eq!((&detail["status"], &detail["message"]), (&json!("queued"), &json!("hello")));
+    let page = host.get("/notifications?limit=2&status=queued&channel=log").await.json();
+    assert_eq!(page["items"].as_array().unwrap().len(), 2);
+    let cursor = page["nextCursor"].as_str().unwrap();
+    let rest = host.get(&format!("/notifications?limit=2&cursor={cursor}")).await.json();
+    assert_eq!(rest["items"][0]["id"], id);
+    let cancelled = call(Method::DELETE, &format!("/notifications/{id}"), Body::empty());
+    assert_eq!(host.send(cancelled).await.json()["status"], "cancelled");
+    assert_eq!(open(&host, "/health").await.json()["queue"]["queued"], 2);
+}

@@ -29,6 +29,8 @@ use crate::{
 
 /// Who counts deliveries. Called on the hot path: do not wait.
 pub trait Observer: Send + Sync + 'static {
+    /// An attempt begins; it runs until what is returned is dropped.
+    fn begun(&self, plugin: &PluginName) -> Box<dyn Send>;
     /// An attempt is over: its outcome's word (see [`crate::store::Attempt`]) and how long it took.
     fn attempt(&self, plugin: &PluginName, outcome: &'static str, took: Duration);
     /// How many lanes have work.

@@ -103,7 +103,7 @@ impl Settler {
             End::Called(report) => {
                 let case = Case {
                     policy: completed.policy,
-                    created: completed.created,
+                    since: completed.since,
                     expires: completed.expires,
                     attempt: token.attempt,
                     deduplicates: completed.deduplicates,

@@ -24,6 +24,8 @@ words! {
     pub enum Route {
         /// `POST /notifications`
         Notify = "POST /notifications",
+        /// `POST /notifications/batch`
+        Batch = "POST /notifications/batch",
         /// `GET /notifications`
         List = "GET /notifications",
         /// `GET /notifications/{id}`

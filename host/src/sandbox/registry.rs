@@ -185,7 +185,7 @@ impl Sandbox {
             self.spec(&parts, Arc::new(Kv::default()))?
         };
         let failed = |what: &str, fault: &Fault| format!("`{what}` failed: {fault}");
-        let instance = match Instance::start(&self.engine, &spec).await {
+        let instance = match Instance::start(&self.engine, &spec, &self.observer).await {
             Ok(instance) => instance,
             Err(StartError::Fault(fault)) => return Err(failed("initialize", &fault)),
             Err(StartError::Refused { problem, .. }) => {

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use utoipa::openapi::{
-    ContentBuilder, HttpMethod, Ref, Required, Response, ResponseBuilder,
+    ContentBuilder, HttpMethod, Ref, RefOr, Required, Response, ResponseBuilder,
     path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
     request_body::RequestBodyBuilder,
-    schema::{ObjectBuilder, Type},
+    schema::{ArrayBuilder, ObjectBuilder, Schema, Type},
     security::SecurityRequirement,
 };
 
 use super::{ADMIN_KEY, TENANT_KEY};
 use crate::{
     api::{kinds, problem::Kind},
+    limits::BATCH_ITEMS_MAX,
     observe::Route,
 };
 
@@ -23,13 +24,20 @@ enum Access {
     EverybodyAndMoreForOperators,
 }
 
+/// What the body is.
+enum Takes {
+    Nothing,
+    One,
+    Many,
+}
+
 /// One route.
 struct Entry {
     route: Route,
     id: &'static str,
     summary: &'static str,
     access: Access,
-    takes_notification: bool,
+    takes: Takes,
     /// Status, what it means, media type, and the schema of the body if it has one of JSON.
     good: &'static [(&'static str, &'static str, &'static str, Option<&'static str>)],
     /// Problems beyond those that every route of its kind has.
@@ -47,7 +55,7 @@ const ENTRIES: &[Entry] = &[
         id: "notify",
         summary: "Accept a notification durably and wait for its outcome",
         access: Access::Tenant,
-        takes_notification: true,
+        takes: Takes::One,
         good: &[
             ("200", "Delivered in time.", JSON, Some("Accepted")),
             (
@@ -93,11 +101,33 @@ const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        route: Route::Batch,
+        id: "notifyBatch",
+        summary: "Accept many notifications in one transaction; a bad one fails alone",
+        access: Access::Tenant,
+        takes: Takes::Many,
+        good: &[("202", "One result for each.", JSON, Some("BatchView"))],
+        bad: &[
+            kinds::MALFORMED_JSON,
+            kinds::INVALID_REQUEST,
+            kinds::BODY_TIMEOUT,
+            kinds::BODY_TOO_LARGE,
+            kinds::UNSUPPORTED_MEDIA_TYPE,
+            kinds::STORE_UNAVAILABLE,
+            kinds::OUTCOME_UNKNOWN,
+        ],
+        parameters: &[(
+            ParameterIn::Header,
+            "Idempotency-Key",
+            "At most 255 characters, remembered for 24 hours, for each notification of the batch.",
+        )],
+    },
+    Entry {
         route: Route::List,
         id: "listNotifications",
         summary: "The tenant's notifications, newest first",
         access: Access::Tenant,
-        takes_notification: false,
+        takes: Takes::Nothing,
         good: &[("200", "One page.", JSON, Some("NotificationPage"))],
         bad: &[kinds::INVALID_REQUEST, kinds::STORE_UNAVAILABLE],
         parameters: &[
@@ -118,7 +148,7 @@ const ENTRIES: &[Entry] = &[
         id: "readNotification",
         summary: "One notification with all its attempts",
         access: Access::Tenant,
-        takes_notification: false,
+        takes: Takes::Nothing,
         good: &[("200", "As it stands now.", JSON, Some("NotificationDetail"))],
         bad: &[kinds::UNKNOWN_NOTIFICATION, kinds::STORE_UNAVAILABLE],
         parameters: &[ID],
@@ -128,7 +158,7 @@ const ENTRIES: &[Entry] = &[
         id: "cancelNotification",
         summary: "Take back a notification that has not been sent",
         access: Access::Tenant,
-        takes_notification: false,
+        takes: Takes::Nothing,
         good: &[("200", "It is cancelled.", JSON, Some("StateView"))],
         bad: &[
             kinds::UNKNOWN_NOTIFICATION,
@@ -143,7 +173,7 @@ const ENTRIES: &[Entry] = &[
         id: "replayNotification",
         summary: "Send a notification again that is over",
         access: Access::Tenant,
-        takes_notification: false,
+        takes: Takes::Nothing,
         good: &[("202", "It is in the queue again.", JSON, Some("StateView"))],
         bad: &[
             kinds::UNKNOWN_NOTIFICATION,
@@ -159,7 +189,7 @@ const ENTRIES: &[Entry] = &[
         id: "listChannels",
         summary: "The tenant's channels, and what each takes",
         access: Access::Tenant,
-        takes_notification: false,
+        takes: Takes::Nothing,
         good: &[("200", "All of them.", JSON, Some("ChannelList"))],
         bad: &[],
         parameters: &[],
@@ -169,7 +199,7 @@ const ENTRIES: &[Entry] = &[
         id: "health",
         summary: "How the host is; answers as long as it lives",
         access: Access::EverybodyAndMoreForOperators,
-        takes_notification: false,
+        takes: Takes::Nothing,
         good: &[("200", "It lives; the body says how well.", JSON, Some("HealthView"))],
         bad: &[],
         parameters: &[],
@@ -179,7 +209,7 @@ const ENTRIES: &[Entry] = &[
         id: "ready",
         summary: "Whether to send requests here",
         access: Access::Everybody,
-        takes_notification: false,
+        takes: Takes::Nothing,
         good: &[("200", "Yes.", JSON, Some("ReadyView"))],
         bad: &[kinds::NOT_READY],
         parameters: &[],
@@ -189,7 +219,7 @@ const ENTRIES: &[Entry] = &[
         id: "metrics",
         summary: "The numbers, for Prometheus",
         access: Access::Everybody,
-        takes_notification: false,
+        takes: Takes::Nothing,
         good: &[("200", "A scrape.", "application/openmetrics-text", None)],
         bad: &[],
         parameters: &[],
@@ -199,7 +229,7 @@ const ENTRIES: &[Entry] = &[
         id: "openapi",
         summary: "This document",
         access: Access::Everybody,
-        takes_notification: false,
+        takes: Takes::Nothing,
         good: &[("200", "OpenAPI 3.1.", JSON, None)],
         bad: &[],
         parameters: &[],
@@ -231,10 +261,20 @@ fn operation(entry: &Entry) -> Operation {
     for (status, kinds) in problems(entry) {
         operation = operation.response(status.to_string(), problem(&kinds));
     }
-    if entry.takes_notification {
-        let content = ContentBuilder::new()
-            .schema(Some(Ref::from_schema_name("NotificationRequest")))
-            .build();
+    let one = || Ref::from_schema_name("NotificationRequest");
+    let schema: Option<RefOr<Schema>> = match entry.takes {
+        Takes::Nothing => None,
+        Takes::One => Some(one().into()),
+        Takes::Many => Some(
+            ArrayBuilder::new()
+                .items(one())
+                .min_items(Some(1))
+                .max_items(Some(BATCH_ITEMS_MAX))
+                .into(),
+        ),
+    };
+    if let Some(schema) = schema {
+        let content = ContentBuilder::new().schema(Some(schema)).build();
         let body = RequestBodyBuilder::new().content(JSON, content).required(Some(Required::True));
         operation = operation.request_body(Some(body.build()));
     }
