@@ -11,7 +11,9 @@ mod watch;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    path::PathBuf,
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -23,6 +25,7 @@ use crate::{
     config::{self, Config, Environment, Problem},
     generation::{Current, Generation},
     ids::{Digest, PluginName},
+    limits,
     plugin_files::LastGood,
     sandbox::{CompileCache, LoadedPlugin, Sandbox},
 };
@@ -317,10 +320,22 @@ fn fingerprint(files: &BTreeSet<PathBuf>) -> Digest {
     for path in files {
         all.extend_from_slice(path.as_os_str().as_encoded_bytes());
         // A file that cannot be read counts as one without content; loading says what is wrong.
-        let content = std::fs::read(path).map(|bytes| Digest::of(&bytes));
-        all.extend_from_slice(&content.map_or([0; 32], |digest| digest.0));
+        all.extend_from_slice(&content(path).map_or([0; 32], |digest| digest.0));
     }
     Digest::of(&all)
+}
+
+/// The digest of a file's content. Of what is larger than any file may be (and will be refused)
+/// only size and time count, so that it is not taken in.
+fn content(path: &Path) -> io::Result<Digest> {
+    let mut file = File::open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() || meta.len() > limits::CONFIG_FILE_BYTES_MAX {
+        return Ok(Digest::of(format!("{} {:?}", meta.len(), meta.modified()?).as_bytes()));
+    }
+    let mut bytes = Vec::new();
+    file.by_ref().take(limits::CONFIG_FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(Digest::of(&bytes))
 }
 
 fn rejected(problems: &[Problem]) -> Outcome {
