@@ -192,7 +192,10 @@ impl Reloader {
             let was_rejected = self.rejected;
             let outcome = match trigger {
                 Trigger::Files => self.reload(&current, false).await,
-                Trigger::Signal => self.reload(&current, true).await,
+                Trigger::Signal => {
+                    self.forgive();
+                    self.reload(&current, true).await
+                }
                 Trigger::Wanted(plugin) => self.load_wanted(&current, plugin).await,
                 Trigger::Trial(trial) => self.judge(&current, trial).await,
             };
@@ -221,11 +224,6 @@ impl Reloader {
             return Outcome::Unchanged;
         }
         self.seen = Some(loaded.fingerprint);
-        if forced {
-            for history in self.plugins.values_mut() {
-                history.refused = None;
-            }
-        }
         let running = current.load();
         let prepared = self.prepare(&loaded.config, Some(&running)).await;
         let problems = [loaded.problems, prepared.problems].concat();
@@ -258,6 +256,13 @@ impl Reloader {
             changes = format!("{changes}; swapped {}", swapped.join(", "));
         }
         self.publish(current, next, changes)
+    }
+
+    /// An operator who asks for a reload means the files that failed before, too.
+    fn forgive(&mut self) {
+        for history in self.plugins.values_mut() {
+            history.refused = None;
+        }
     }
 
     fn publish(&self, current: &Current, next: Generation, changes: String) -> Outcome {
