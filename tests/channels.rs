@@ -179,6 +179,8 @@ async fn without_a_granted_address_nothing_leaves_for_this_machine() {
         answer.assert_problem(424, "channel-misconfigured");
     }
     assert_eq!(provider.seen().len(), 0);
+    let denied = "conductor_egress_requests_total{plugin=\"webhook\",outcome=\"denied\"}";
+    assert!(host.metric(denied).await >= 1.0);
 }
 
 #[tokio::test]
@@ -225,7 +227,9 @@ async fn no_secret_is_told_while_channels_fail_in_every_way() {
     let mut answers = Vec::new();
     let signing = signing_secret();
     for status in [400, 401, 403, 404, 410, 429, 500, 503, 302] {
-        for (channel, secret) in [("webhook", &*signing), ("bot", BOT_TOKEN), ("hook", WEBHOOK_TOKEN)] {
+        for (channel, secret) in
+            [("webhook", &*signing), ("bot", BOT_TOKEN), ("hook", WEBHOOK_TOKEN)]
+        {
             // A provider that repeats the channel's secret in every place that is read.
             let body = json!({"message": secret, "code": 1, "retry_after": 0.1, "detail": secret});
             let reply = Reply::status(status).json(&body).header("x-echo", secret);

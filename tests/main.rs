@@ -20,5 +20,6 @@ mod notify;
 mod reload;
 mod shutdown;
 mod start;
+mod surface;
 mod swap;
 mod tidy;

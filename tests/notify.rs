@@ -232,7 +232,9 @@ async fn a_repeated_idempotency_key_is_answered_with_the_first_result() {
     assert_eq!((first.status, first.header("idempotency-replay")), (200, ""));
     let second = call("once").send().await;
     assert_eq!((second.status, second.header("idempotency-replay")), (200, "true"));
-    assert_eq!(first.json, second.json);
+    for member in ["id", "status", "message", "providerId", "channel", "tenantId"] {
+        assert_eq!(first.json[member], second.json[member]);
+    }
     assert_eq!(provider.seen().len(), 1, "it was sent once");
 
     let other = call("another message").send().await;

@@ -270,3 +270,50 @@ fn a_wrong_command_line_ends_with_the_code_for_usage() {
     }
     assert!(!folder.file("tenants.toml").exists(), "none of these starts anything");
 }
+
+#[tokio::test]
+async fn a_signal_during_the_start_is_neither_lost_nor_deadly() {
+    use rustix::process::Signal;
+    let mut folder = Folder::new();
+    // Two that are compiled, because nobody has seen these files before.
+    for name in ["one", "two"] {
+        let custom_section = [b"\0\x05\x04", name.as_bytes(), b"!"].concat();
+        let bytes = [crate::kit::shipped("log"), custom_section].concat();
+        fs::write(folder.file(&format!("{name}.wasm")), bytes).unwrap();
+        folder.plugin(name, &format!("source = \"{name}.wasm\"")).channel(name, "");
+    }
+    let host = TestHost::spawn(folder, &[]);
+    host.logged(&["compiled"]).await;
+    host.signal(Signal::HUP);
+    host.signal(Signal::TERM);
+    let (_folder, ended) = host.ended().await;
+    assert_eq!((ended.code, ended.signal), (Some(0), None), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_queue_of_a_later_version_is_not_touched() {
+    let (folder, _) = TestHost::start(Folder::new()).await.stop().await;
+    let path = folder.data().join("queue.db");
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database.pragma_update(None, "user_version", 9_999).unwrap();
+    drop(database);
+    let before = fs::read(&path).unwrap();
+    let (folder, ended) = TestHost::refused(folder, &[]).await;
+    assert!(ended.code.is_some_and(|code| code != 0), "{ended:?}");
+    assert!(ended.stderr.contains("9999"), "{}", ended.stderr);
+    assert_eq!(fs::read(folder.data().join("queue.db")).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_queue_that_is_no_database_is_told_and_not_overwritten() {
+    let folder = Folder::new();
+    fs::create_dir_all(folder.data()).unwrap();
+    let path = folder.data().join("queue.db");
+    let precious = b"these are not the bytes of a database".repeat(500);
+    fs::write(&path, &precious).unwrap();
+    let host = TestHost::spawn(folder, &[]);
+    let (folder, ended) = host.ended().await;
+    assert!(ended.code.is_some_and(|code| code != 0), "{ended:?}");
+    assert!(ended.stderr.contains("queue.db"), "{}", ended.stderr);
+    assert_eq!(fs::read(folder.data().join("queue.db")).unwrap(), precious);
+}

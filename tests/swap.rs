@@ -167,7 +167,7 @@ async fn is_refused(host: &TestHost, bytes: &[u8], reason: &str) {
     let before = host.generation().await;
     let first = host.log().len();
     replace(&host.file("plugin.wasm"), bytes);
-    host.logged_after(first, &["reload: plugins.toml:", "versioned", reason]).await;
+    host.logged_after(first, &["reload: ", "versioned", reason]).await;
     host.logged_after(first, &["reload: rejected"]).await;
     assert_eq!(version(host).await, FIRST, "the old one serves on");
     let health = host.health().await;
@@ -302,4 +302,22 @@ async fn a_start_with_an_unusable_file_serves_with_the_last_that_worked() {
     assert_eq!(health["status"], "degraded");
     assert!(health["problems"].to_string().contains("The last file that worked runs"), "{health}");
     is_well_again(&host).await;
+}
+
+#[tokio::test]
+async fn a_lazy_plugin_is_loaded_by_its_first_message() {
+    let mut folder = Folder::new();
+    fs::write(folder.file("plugin.wasm"), fixture("versioned-a")).unwrap();
+    folder.plugin("versioned", "source = \"plugin.wasm\"\nlazy = true").channel("versioned", "");
+    let host = TestHost::start(folder).await;
+    let state = async || {
+        let health = host.health().await;
+        let plugins = health["plugins"].as_array().unwrap();
+        let lazy = plugins.iter().find(|one| one["name"] == "versioned").unwrap();
+        lazy["state"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(state().await, "not-loaded");
+    assert_eq!(host.health().await["status"], "ok");
+    assert_eq!(version(&host).await, FIRST);
+    assert_eq!(state().await, "loaded");
 }
