@@ -252,7 +252,5 @@ pub const RELOAD_QUIET: Duration = Duration::from_millis(250);
 pub const RELOAD_QUIET_MAX: Duration = Duration::from_secs(2);
 /// The files are looked at this often even when no event came: network file systems send none.
 pub const RELOAD_POLL: Duration = Duration::from_secs(30);
-/// Reports of past reloads that are kept.
-pub const RELOAD_HISTORY: usize = 50;
 /// How long a shutdown may take.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(20);

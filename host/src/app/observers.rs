@@ -115,7 +115,7 @@ impl dispatch::Observer for Observers {
         Box::new(self.metrics.attempt(plugin))
     }
 
-    fn attempt(&self, plugin: &PluginName, outcome: &'static str, took: Duration) {
+    fn attempt(&self, plugin: &PluginName, outcome: &'static str, took: Option<Duration>) {
         self.metrics.delivery(plugin, outcome, took);
     }
 

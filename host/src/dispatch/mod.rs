@@ -31,8 +31,9 @@ use crate::{
 pub trait Observer: Send + Sync + 'static {
     /// An attempt begins; it runs until what is returned is dropped.
     fn begun(&self, plugin: &PluginName) -> Box<dyn Send>;
-    /// An attempt is over: its outcome's word (see [`crate::store::Attempt`]) and how long it took.
-    fn attempt(&self, plugin: &PluginName, outcome: &'static str, took: Duration);
+    /// An attempt is over: its outcome's word (see [`crate::store::Attempt`]), and how long the
+    /// plugin took, if it was called.
+    fn attempt(&self, plugin: &PluginName, outcome: &'static str, took: Option<Duration>);
     /// How many lanes have work.
     fn lanes(&self, count: usize);
     /// There is a message for a plugin that is not loaded yet.

@@ -88,6 +88,9 @@ impl Settler {
                 (store::Outcome::Release { due: now.after(*pause) }, None, None, Some(*pause))
             }
             End::Hopeless { word, code, detail } => {
+                if let Some(plugin) = &completed.plugin {
+                    self.dispatch.observer.attempt(plugin, word, None);
+                }
                 let attempt = Attempt {
                     started: *started,
                     took_ms: 0,
@@ -112,7 +115,7 @@ impl Settler {
                 };
                 let verdict = policy::decide(&report.outcome, &case);
                 if let Some(plugin) = &completed.plugin {
-                    self.dispatch.observer.attempt(plugin, verdict.word, report.took);
+                    self.dispatch.observer.attempt(plugin, verdict.word, Some(report.took));
                 }
                 let provider_id = match &report.outcome {
                     Outcome::Delivered { provider_id, .. } => provider_id.as_deref().map(short),

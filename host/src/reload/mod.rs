@@ -253,7 +253,7 @@ impl Reloader {
         self.remember(&running, &next, prepared.bytes).await;
         let mut changes = diff.to_string();
         if !swapped.is_empty() {
-            changes = format!("{changes}; swapped {}", swapped.join(", "));
+            changes = format!("{changes}; {}", swapped.join(", "));
         }
         self.publish(current, next, changes)
     }
@@ -342,16 +342,17 @@ fn rejected(problems: &[Problem]) -> Outcome {
     Outcome::Rejected { errors: problems.iter().map(ToString::to_string).collect() }
 }
 
-/// The plugins whose file is another one than before.
+/// The plugins that are new or whose file is another one than before, for people.
 fn swapped(running: &Generation, plugins: &BTreeMap<PluginName, Arc<LoadedPlugin>>) -> Vec<String> {
-    let differs = |name: &PluginName, plugin: &Arc<LoadedPlugin>| {
-        running.plugins.get(name).is_none_or(|before| before.digest() != plugin.digest())
+    let news = |(name, plugin): (&PluginName, &Arc<LoadedPlugin>)| {
+        let version = &plugin.manifest().version;
+        match running.plugins.get(name) {
+            None => Some(format!("loaded {name} {version}")),
+            Some(before) if before.digest() == plugin.digest() => None,
+            Some(_) => Some(format!("swapped {name} {version}")),
+        }
     };
-    plugins
-        .iter()
-        .filter(|(name, plugin)| differs(name, plugin))
-        .map(|(name, plugin)| format!("{name} {}", plugin.manifest().version))
-        .collect()
+    plugins.iter().filter_map(news).collect()
 }
 
 fn say(report: &Report, mended: bool) {
