@@ -1,9 +1,8 @@
 //! The real program as a child process, and the folder it runs in.
 
 use std::{
-    fmt::Write as _,
     fs::{self, File},
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -38,6 +37,7 @@ impl Folder {
         let mut dotenv = String::new();
         for number in 0..count {
             let id = tenant_id(number);
+            use std::fmt::Write as _;
             write!(
                 tenants,
                 "[[tenant]]\nid = \"{id}\"\nname = \"Tenant {number}\"\nauth_key_env = \
@@ -48,7 +48,8 @@ impl Folder {
         }
         folder.write("plugins.toml", plugins)?;
         folder.write("tenants.toml", &tenants)?;
-        folder.write("channels.toml", &all_channels)?;
+        // A file without a word would be taken for one that is half written.
+        folder.write("channels.toml", format!("# generated\n{all_channels}"))?;
         folder.write(".env", &dotenv)?;
         Ok(folder)
     }
@@ -108,7 +109,7 @@ impl Host {
             host.line_with("listening on")?;
             host.started_in = Some(began.elapsed());
         }
-        wait_for_port(address)?;
+        wait_for_answer(address, &mut host.child)?;
         Ok(host)
     }
 
@@ -161,16 +162,29 @@ pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
 }
 
-/// Waits until somebody listens.
-pub(crate) fn wait_for_port(address: SocketAddr) -> Result<()> {
+/// Waits until somebody answers requests. A port that is open is not enough: the host listens
+/// before it has read its files.
+pub(crate) fn wait_for_answer(address: SocketAddr, child: &mut Child) -> Result<()> {
     let began = Instant::now();
-    while TcpStream::connect(address).is_err() {
+    while !answers(address) {
+        if let Some(status) = child.try_wait()? {
+            bail!("the program ended at its start: {status}");
+        }
         if began.elapsed() > PATIENCE {
-            bail!("nobody listens on {address}");
+            bail!("nobody answers on {address}");
         }
         thread::sleep(Duration::from_millis(5));
     }
     Ok(())
+}
+
+fn answers(address: SocketAddr) -> bool {
+    let Ok(mut stream) = TcpStream::connect(address) else { return false };
+    let request = b"GET /ready HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let mut answer = String::new();
+    stream.write_all(request).is_ok()
+        && stream.read_to_string(&mut answer).is_ok()
+        && answer.starts_with("HTTP/1.1 ")
 }
 
 /// What a process has used.

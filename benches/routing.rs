@@ -89,8 +89,8 @@ impl Bare {
             .args([BARE_FLAG, &address.to_string()])
             .stdin(Stdio::null())
             .spawn()?;
-        let bare = Self { child, address };
-        host::wait_for_port(address)?;
+        let mut bare = Self { child, address };
+        host::wait_for_answer(address, &mut bare.child)?;
         Ok(bare)
     }
 
