@@ -29,6 +29,10 @@ use anyhow::Result;
 
 use figures::Report;
 
+/// The host's allocator, for the baselines too: it is not what is compared.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Benchmark = fn(&mut Report) -> Result<()>;
 
 const BENCHMARKS: &[(&str, Benchmark)] = &[
