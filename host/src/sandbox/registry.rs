@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -196,6 +196,31 @@ impl Sandbox {
             instance.health().await.map_err(|fault| failed("health", &fault))?;
         instance.shutdown().await.map_err(|fault| failed("shutdown", &fault))?;
         Ok(health)
+    }
+
+    /// Starts an instance of its own for a channel and shuts it down: how long the start took. For
+    /// measurements; it leaves nothing behind.
+    ///
+    /// # Errors
+    /// Says why there was no instance.
+    pub async fn probe_start(
+        &self,
+        generation: &Generation,
+        lane: &Lane,
+    ) -> Result<Duration, String> {
+        let spec = {
+            let parts = parts(generation, lane).map_err(|error| error.to_string())?;
+            self.spec(&parts, Arc::new(Kv::default()))?
+        };
+        let began = Instant::now();
+        let started = Instance::start(&self.engine, &spec).await;
+        let took = began.elapsed();
+        match started {
+            Ok(instance) => instance.shutdown().await.map_err(|fault| fault.to_string())?,
+            Err(StartError::Fault(fault)) => return Err(fault.to_string()),
+            Err(StartError::Refused { problem, .. }) => return Err(problem.detail),
+        }
+        Ok(took)
     }
 
     /// How every live binding is.

@@ -1,0 +1,106 @@
+//! A new instance of the `log` plugin, against a call of one that is there.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result, anyhow};
+use conductor::{
+    clock::Clock,
+    egress::Egress,
+    envelope::Envelope,
+    generation::Generation,
+    ids::{NotificationId, PluginName, TenantId},
+    observe::HealthBoard,
+    plugin_files::LastGood,
+    reload::{Parts, Reloader},
+    sandbox::{
+        CompileCache, Engine, Fault, FaultKind, LoadedPlugin, Observer, Report as CallReport,
+        Sandbox, SendCall, Usage,
+    },
+    store::{Lane, Priority},
+    tasks::Tasks,
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    figures::{Figure, Goal, Report, median, micros, quantile},
+    host::{Folder, tenant_id},
+};
+
+const PLUGINS: &str = "[[plugin]]\nname = \"log\"\nscope = \"core\"\n[plugin.options]\nlevel = \
+                       \"trace\"\n";
+const TIMES: usize = 2_000;
+
+pub(crate) fn run(report: &mut Report) -> Result<()> {
+    let folder = Folder::with(1, PLUGINS, "")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (sandbox, generation) = load(&folder).await?;
+        let lane = Lane { tenant: TenantId(tenant_id(0).parse()?), channel: "log".parse()? };
+        let (mut starts, mut calls) = (Vec::new(), Vec::new());
+        // In turn, so that whatever else the machine does falls on both.
+        for _ in 0..TIMES {
+            let start = sandbox.probe_start(&generation, &lane).await;
+            starts.push(micros(start.map_err(|why| anyhow!(why))?));
+            calls.push(micros(call(&sandbox, &generation, &lane).await?));
+        }
+        report.note(&format!("p99 of a start: {:.0} µs", quantile(&mut starts, 0.99)));
+        report.add(Figure {
+            name: "instantiate and initialize, log plugin",
+            unit: "µs",
+            value: median(&mut starts),
+            baseline: Some(("send on a warm instance", median(&mut calls))),
+            goal: Goal::Below(200.0),
+        });
+        Ok(())
+    })
+}
+
+async fn load(folder: &Folder) -> Result<(Arc<Sandbox>, Generation)> {
+    let clock = Clock::system();
+    let tasks = Tasks::new(Arc::new(HealthBoard::default()), clock.clone());
+    let engine = Engine::new().map_err(|error| anyhow!("{error:#}"))?;
+    let egress = Egress::new(&[]).map_err(|error| anyhow!("{error}"))?;
+    let sandbox = Sandbox::new(Arc::clone(&engine), egress, Arc::new(Nobody), tasks);
+    let mut reloader = Reloader::new(Parts {
+        config_dir: folder.path().to_owned(),
+        sandbox: Arc::clone(&sandbox),
+        cache: CompileCache::open(&folder.path().join("compiled"), &engine).ok(),
+        last_good: LastGood::open(folder.path().join("plugins"))?,
+        clock,
+        degraded: false,
+    });
+    let generation = reloader.first().await.map_err(|problems| {
+        anyhow!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    })?;
+    Ok((sandbox, generation))
+}
+
+/// One `send`, from the hand-over to the report.
+async fn call(sandbox: &Sandbox, generation: &Generation, lane: &Lane) -> Result<Duration> {
+    let binding = sandbox.binding(generation, lane)?;
+    let (report_in, report) = oneshot::channel::<CallReport>();
+    let call = SendCall {
+        id: NotificationId::generate(),
+        generation: 0,
+        attempt: 1,
+        priority: Priority::Normal,
+        created_at: String::from("2026-11-21T18:00:00.000Z"),
+        expires_at: None,
+        envelope: Envelope { message: String::from("disk almost full"), ..Envelope::default() },
+    };
+    let reply = Box::new(move |report| drop(report_in.send(report)));
+    binding.submit(call, reply).map_err(|refused| anyhow!("{refused:?}"))?;
+    Ok(report.await.context("no report")?.took)
+}
+
+/// Counts nothing.
+struct Nobody;
+
+impl Observer for Nobody {
+    fn instance_started(&self, _plugin: &PluginName) {}
+    fn call(&self, _plugin: &PluginName, _usage: &Usage) {}
+    fn fault(&self, _plugin: &PluginName, _kind: FaultKind) {}
+    fn instance_ended(&self, _plugin: &PluginName) {}
+    fn proven(&self, _plugin: &LoadedPlugin) {}
+    fn probation_failed(&self, _plugin: &LoadedPlugin, _fault: &Fault) {}
+}
