@@ -292,16 +292,24 @@ async fn a_signal_during_the_start_is_neither_lost_nor_deadly() {
 
 #[tokio::test]
 async fn a_queue_of_a_later_version_is_not_touched() {
-    let (folder, _) = TestHost::start(Folder::new()).await.stop().await;
-    let path = folder.data().join("queue.db");
-    let database = rusqlite::Connection::open(&path).unwrap();
-    database.pragma_update(None, "user_version", 9_999).unwrap();
-    drop(database);
-    let before = fs::read(&path).unwrap();
-    let (folder, ended) = TestHost::refused(folder, &[]).await;
-    assert!(ended.code.is_some_and(|code| code != 0), "{ended:?}");
-    assert!(ended.stderr.contains("9999"), "{}", ended.stderr);
-    assert_eq!(fs::read(folder.data().join("queue.db")).unwrap(), before);
+    let host = TestHost::start(Folder::new()).await;
+    assert_eq!(host.send("log", "kept").await.status, 200);
+    let (folder, _) = host.stop().await;
+    let open = || rusqlite::Connection::open(folder.data().join("queue.db")).unwrap();
+    let update = "UPDATE meta SET v = 9999 WHERE k = 'schema_version'";
+    assert_eq!(open().execute(update, ()).unwrap(), 1);
+    let read = || -> (i64, i64, i64) {
+        let all = "SELECT (SELECT v FROM meta WHERE k = 'schema_version'), (SELECT v FROM meta \
+                   WHERE k = 'incarnation'), (SELECT count(*) FROM notif)";
+        open().query_row(all, (), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap()
+    };
+    let before = read();
+    assert_eq!((before.0, before.2), (9_999, 1));
+    let output = conductor(&folder).args(["serve", "--listen", "127.0.0.1:0"]).output().unwrap();
+    assert_ne!(output.status.code(), Some(0));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("9999") && stderr.contains("newer"), "{stderr}");
+    assert_eq!(read(), before);
 }
 
 #[tokio::test]

@@ -294,6 +294,10 @@ async fn a_plugin_that_crashes_after_its_swap_is_rolled_back_and_no_message_is_l
 #[tokio::test]
 async fn a_start_with_an_unusable_file_serves_with_the_last_that_worked() {
     let mut host = with_file().await;
+    eventually("a copy of it is kept", async || {
+        host.data().join("plugins/versioned.wasm").exists().then_some(())
+    })
+    .await;
     host.kill().await;
     fs::write(host.file("plugin.wasm"), b"overwritten by accident").unwrap();
     let host = host.restart().await;
@@ -318,6 +322,6 @@ async fn a_lazy_plugin_is_loaded_by_its_first_message() {
     };
     assert_eq!(state().await, "not-loaded");
     assert_eq!(host.health().await["status"], "ok");
-    assert_eq!(version(&host).await, FIRST);
+    assert_eq!(version(&host).await, FIRST, "in the time that a caller waits");
     assert_eq!(state().await, "loaded");
 }

@@ -27,7 +27,6 @@ pub(crate) struct Ended {
     /// The exit code; none after a signal.
     pub(crate) code: Option<i32>,
     pub(crate) signal: Option<i32>,
-    pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
@@ -142,12 +141,7 @@ impl TestHost {
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
         }
-        Ended {
-            code: status.code(),
-            signal: status.signal(),
-            stdout: self.stdout(),
-            stderr: self.stderr(),
-        }
+        Ended { code: status.code(), signal: status.signal(), stderr: self.stderr() }
     }
 
     /// Whether it still runs.

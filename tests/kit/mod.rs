@@ -8,9 +8,9 @@ mod provider;
 mod seed;
 mod wait;
 
-pub(crate) use client::{Answer, Call};
+pub(crate) use client::Answer;
 pub(crate) use files::{Folder, KEY_A, KEY_ADMIN, KEY_B, TENANT_A, TENANT_B, replace};
-pub(crate) use host::{Ended, TestHost, conductor};
+pub(crate) use host::{TestHost, conductor};
 pub(crate) use provider::{Provider, Reply, Seen};
 pub(crate) use wait::eventually;
 

@@ -47,8 +47,9 @@ pub(super) struct Completed {
 pub(super) enum End {
     /// The plugin was called.
     Called(Report),
-    /// Nothing was tried; not again before this.
-    NotTried { pause: Duration },
+    /// Nothing was tried. It stays due: when the lane takes a turn again is for the scheduler to
+    /// say, and a reload that mends the reason must find it waiting.
+    NotTried,
     /// It cannot be delivered any more, whatever the plugin would say.
     Hopeless { word: &'static str, code: &'static str, detail: String },
 }
@@ -73,7 +74,7 @@ pub(super) fn begin(
         plugin: channel.map(|channel| channel.plugin.clone()),
         policy,
         deduplicates: false,
-        end: End::NotTried { pause: UNAVAILABLE_PAUSE },
+        end: End::NotTried,
         running: None,
     };
     let hopeless = |word, code, detail| End::Hopeless { word, code, detail };
@@ -159,7 +160,7 @@ pub(super) fn begin(
         Refused::Retired => Duration::ZERO,
     };
     if let Some(mut base) = take(&shared) {
-        base.end = End::NotTried { pause };
+        base.end = End::NotTried;
         give(completed, base);
     }
     Some(pause)

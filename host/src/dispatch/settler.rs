@@ -84,9 +84,9 @@ impl Settler {
         let now = self.dispatch.clock.now();
         let Completed { token, id, lane, started, .. } = &completed;
         let (outcome, attempt, ending, pause) = match &completed.end {
-            End::NotTried { pause } => {
-                (store::Outcome::Release { due: now.after(*pause) }, None, None, Some(*pause))
-            }
+            // The scheduler has paused the lane when it handed over. Doing so again from here could
+            // come after the reload that ended the pause.
+            End::NotTried => (store::Outcome::Release { due: now }, None, None, None),
             End::Hopeless { word, code, detail } => {
                 if let Some(plugin) = &completed.plugin {
                     self.dispatch.observer.attempt(plugin, word, None);
