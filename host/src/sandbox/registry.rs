@@ -213,7 +213,7 @@ impl Sandbox {
             self.spec(&parts, Arc::new(Kv::default()))?
         };
         let began = Instant::now();
-        let started = Instance::start(&self.engine, &spec).await;
+        let started = Instance::start(&self.engine, &spec, &self.observer).await;
         let took = began.elapsed();
         match started {
             Ok(instance) => instance.shutdown().await.map_err(|fault| fault.to_string())?,
