@@ -101,6 +101,7 @@ impl Observer for Nobody {
     fn call(&self, _plugin: &PluginName, _usage: &Usage) {}
     fn fault(&self, _plugin: &PluginName, _kind: FaultKind) {}
     fn instance_ended(&self, _plugin: &PluginName) {}
+    fn fetched(&self, _plugin: &PluginName, _answer: Result<u16, &conductor::egress::FetchError>) {}
     fn proven(&self, _plugin: &LoadedPlugin) {}
     fn probation_failed(&self, _plugin: &LoadedPlugin, _fault: &Fault) {}
 }

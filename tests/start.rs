@@ -4,13 +4,19 @@ use std::{fs, os::unix::fs::PermissionsExt as _, process::Stdio};
 
 use serde_json::json;
 
-use crate::kit::{Folder, KEY_A, TestHost, conductor, repository};
+use crate::kit::{Folder, KEY_A, TestHost, conductor, eventually, repository};
 
 const EMPTY_COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
-/// The value that follows `name` in the text that a first run prints.
-fn printed<'t>(stdout: &'t str, name: &str) -> &'t str {
-    stdout.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim()
+/// The key in the text that a first run prints, and the whole text.
+async fn first_run(host: &TestHost) -> (String, String) {
+    eventually("the text of a first run", async || {
+        let stdout = host.stdout();
+        let key = stdout.lines().find_map(|line| line.strip_prefix("Key "))?.trim().to_owned();
+        // The last of the curl line.
+        stdout.contains("\"message\":\"Hello\"").then_some((key, stdout))
+    })
+    .await
 }
 
 #[tokio::test]
@@ -22,16 +28,15 @@ async fn an_empty_folder_becomes_a_running_host_and_its_curl_line_works() {
     let mode = fs::metadata(host.file(".env")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "only the owner reads the keys");
 
-    let stdout = host.stdout();
-    let key = printed(&stdout, "Key ");
+    let (key, stdout) = first_run(&host).await;
     assert_eq!(key.len(), 64);
-    assert!(fs::read_to_string(host.file(".env")).unwrap().contains(key), "the key is saved");
+    assert!(fs::read_to_string(host.file(".env")).unwrap().contains(&key), "the key is saved");
     assert!(stdout.contains(&format!("Authorization: Bearer {key}")), "{stdout}");
-    assert!(!host.stderr().contains(key), "a key is not logged");
+    assert!(!host.stderr().contains(&key), "a key is not logged");
 
     let body = json!({"channel": "log", "message": "Hello"});
     assert!(stdout.contains(&body.to_string()), "{stdout}");
-    let answer = host.call("POST", "/notifications").key(key).json(&body).send().await;
+    let answer = host.call("POST", "/notifications").key(&key).json(&body).send().await;
     assert_eq!((answer.status, answer.json["status"].as_str()), (200, Some("delivered")));
     host.logged(&["Hello", &answer.id()]).await;
 }
@@ -39,7 +44,7 @@ async fn an_empty_folder_becomes_a_running_host_and_its_curl_line_works() {
 #[tokio::test]
 async fn the_curl_line_of_the_first_run_names_the_address_that_is_listened_on() {
     let host = TestHost::start(Folder::empty()).await;
-    let stdout = host.stdout();
+    let (_key, stdout) = first_run(&host).await;
     let url = format!("{}/notifications", host.base());
     assert!(stdout.contains(&url), "{url} is not in:\n{stdout}");
 }
@@ -47,8 +52,7 @@ async fn the_curl_line_of_the_first_run_names_the_address_that_is_listened_on() 
 #[tokio::test]
 async fn a_second_run_prints_no_key_and_says_where_it_is() {
     let host = TestHost::start(Folder::empty()).await;
-    let first = host.stdout();
-    let key = printed(&first, "Key ").to_owned();
+    let (key, _) = first_run(&host).await;
     let files = ["tenants.toml", "plugins.toml", "channels.toml", ".env"];
     let before = files.map(|name| fs::read_to_string(host.file(name)).unwrap());
 
@@ -68,7 +72,7 @@ async fn the_files_at_the_root_of_the_repository_start() {
     folder.tenants = read("tenants.toml");
     folder.channels = read("channels.toml");
     let host = TestHost::start(folder).await;
-    let key = printed(&host.stdout(), "Key ").to_owned();
+    let (key, _) = first_run(&host).await;
     let body = json!({"channel": "log", "message": "Hello"});
     let answer = host.call("POST", "/notifications").key(&key).json(&body).send().await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -223,7 +227,7 @@ async fn init_writes_the_files_and_a_second_init_changes_none() {
     let folder = Folder::empty();
     let (code, stdout, _) = run(&folder, &["init", "--tenant-name", "Example & Co"]);
     assert_eq!(code, Some(0));
-    let key = printed(&stdout, "Key ").to_owned();
+    let key = stdout.lines().find_map(|line| line.strip_prefix("Key ")).unwrap().trim().to_owned();
     assert_eq!(key.len(), 64);
     assert!(fs::read_to_string(folder.file("tenants.toml")).unwrap().contains("Example & Co"));
     let before = fs::read_to_string(folder.file(".env")).unwrap();

@@ -59,6 +59,10 @@ pub async fn watch(
     if let Some(watcher) = &mut watcher {
         follow(watcher, &mut watched, &folders(&config_dir, &current.load()));
     }
+    // What changed between the start's reading and this moment made no event.
+    if triggers.send(Trigger::Files).await.is_err() {
+        return;
+    }
     loop {
         tokio::select! {
             Ok(()) = published.changed() => {
