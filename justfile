@@ -26,6 +26,11 @@ test *ARGS: setup build-plugins build-fixtures
 # Everything that must hold before a change lands, cheapest first; the tests come last
 ci: setup fmt-check check-locks check-wit build-plugins build-fixtures lint check-deps openapi-check test
 
+# Channels against servers that are not ours: mocks that check requests by the providers' published descriptions
+peers: setup build-plugins
+    cargo build --package conductor --bin conductor
+    @scripts/peers
+
 # Measures the host, optimised; ARGS choose the benchmarks
 bench *ARGS: setup build-plugins
     # The dev profile has its dependencies optimised already: only our own crate is built again.

@@ -49,6 +49,9 @@ pub struct Envelope {
     /// Files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
+    /// Not to be sent before this moment (`sendAt`, RFC 3339): from then on its retries are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send_at: Option<String>,
 }
 
 impl Envelope {

@@ -9,6 +9,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use subtle::ConstantTimeEq;
+use tokio::sync::watch;
 
 use crate::{
     clock::UnixMs,
@@ -102,23 +103,35 @@ impl Generation {
 
 /// The generation in force.
 #[derive(Debug)]
-pub struct Current(ArcSwap<Generation>);
+pub struct Current {
+    generation: ArcSwap<Generation>,
+    published: watch::Sender<u64>,
+}
 
 impl Current {
     /// Begins with `generation`.
     #[must_use]
     pub fn new(generation: Arc<Generation>) -> Self {
-        Self(ArcSwap::new(generation))
+        let published = watch::Sender::new(generation.number);
+        Self { generation: ArcSwap::new(generation), published }
     }
 
     /// The generation in force now.
     #[must_use]
     pub fn load(&self) -> Arc<Generation> {
-        self.0.load_full()
+        self.generation.load_full()
+    }
+
+    /// The numbers of the generations as they are published.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.published.subscribe()
     }
 
     /// Puts `generation` in force. Only `reload` calls this.
     pub fn publish(&self, generation: Arc<Generation>) {
-        self.0.store(generation);
+        let number = generation.number;
+        self.generation.store(generation);
+        self.published.send_replace(number);
     }
 }

@@ -147,6 +147,10 @@ pub const EGRESS_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// The body of one request to the API: an attachment or two, not a file server.
 pub const REQUEST_BODY_BYTES_MAX: usize = 256 * KIB;
+/// The body of a batch.
+pub const BATCH_BODY_BYTES_MAX: usize = MIB;
+/// Notifications of one batch.
+pub const BATCH_ITEMS_MAX: usize = 100;
 /// How long a body may take to arrive.
 pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How deep the JSON of a request may be nested.
@@ -248,7 +252,5 @@ pub const RELOAD_QUIET: Duration = Duration::from_millis(250);
 pub const RELOAD_QUIET_MAX: Duration = Duration::from_secs(2);
 /// The files are looked at this often even when no event came: network file systems send none.
 pub const RELOAD_POLL: Duration = Duration::from_secs(30);
-/// Reports of past reloads that are kept.
-pub const RELOAD_HISTORY: usize = 50;
 /// How long a shutdown may take.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(20);

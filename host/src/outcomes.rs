@@ -20,6 +20,8 @@ pub enum Ending {
         /// The provider's id of the message.
         provider_id: Option<String>,
     },
+    /// Taken back before it was sent.
+    Cancelled,
     /// Given up.
     Dead {
         /// The outcome of the last attempt, one of the words of [`crate::store::Attempt`].

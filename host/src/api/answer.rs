@@ -61,6 +61,7 @@ impl<'a> About<'a> {
     pub(super) fn ended(&self, ending: &'a Ending) -> Result<Response<Body>, Problem> {
         match ending {
             Ending::Delivered { provider_id } => Ok(self.delivered(provider_id.as_deref())),
+            Ending::Cancelled => Err(cancelled(self.id)),
             Ending::Dead { outcome, code, detail } => {
                 Err(dead(self.id, outcome, code.as_deref(), detail.as_deref()))
             }
@@ -94,6 +95,12 @@ impl<'a> About<'a> {
     }
 }
 
+fn cancelled(id: NotificationId) -> Problem {
+    Problem::new(kinds::CANCELLED, "It was cancelled before it was sent.")
+        .with("id", id.to_string())
+        .with("notificationStatus", state_word(State::Cancelled))
+}
+
 /// The answer for what the store says about a notification.
 pub(super) fn of_status(tenant: &Tenant, status: &Status) -> Result<Response<Body>, Problem> {
     let row = &status.row;
@@ -114,11 +121,7 @@ pub(super) fn of_status(tenant: &Tenant, status: &Status) -> Result<Response<Bod
             let code = last.and_then(|attempt| attempt.code.as_deref());
             Err(dead(row.id, outcome, code, row.last_error.as_deref()))
         }
-        State::Cancelled => {
-            Err(Problem::new(kinds::CANCELLED, "It was cancelled before it was sent.")
-                .with("id", row.id.to_string())
-                .with("notificationStatus", state_word(row.state)))
-        }
+        State::Cancelled => Err(cancelled(row.id)),
         State::Sending if row.attempts > 1 => Ok(about.pending("retrying")),
         State::Queued | State::Sending => Ok(about.pending("queued")),
         State::Retrying => Ok(about.pending("retrying")),

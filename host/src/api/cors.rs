@@ -17,6 +17,9 @@ use axum::{
 use super::{Shared, auth};
 use crate::{config::Tenant, generation::Generation, ids::Digest};
 
+/// What a tenant lists that lets the pages of every origin call.
+const ANY: &str = "*";
+
 /// A request of another origin.
 #[derive(Debug)]
 pub(super) struct Question {
@@ -67,13 +70,16 @@ impl Question {
         };
         match by_key.or_else(by_name) {
             Some(tenant) => allows(tenant, origin),
-            None => shared.origins.of(&generation).contains(origin),
+            None => {
+                let origins = shared.origins.of(&generation);
+                origins.contains(origin) || origins.contains(ANY)
+            }
         }
     }
 }
 
 fn allows(tenant: &Tenant, origin: &str) -> bool {
-    tenant.cors.iter().any(|allowed| allowed.as_ref() == origin)
+    tenant.cors.iter().any(|allowed| [ANY, origin].contains(&allowed.as_ref()))
 }
 
 const PREFLIGHT: &[(header::HeaderName, &str)] = &[
@@ -106,5 +112,25 @@ impl Origins {
             *known = (generation.number, Arc::new(all));
         }
         Arc::clone(&known.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::kit;
+
+    #[test]
+    fn a_listed_origin_may_call_and_a_star_lets_every_origin_call() {
+        let mut tenant = kit::tenant(1);
+        for (listed, origin, allowed) in [
+            (&[][..], "https://a.example", false),
+            (&["https://a.example"], "https://a.example", true),
+            (&["https://a.example"], "https://b.example", false),
+            (&["*"], "https://b.example", true),
+        ] {
+            tenant.cors = listed.iter().map(|origin| Arc::from(*origin)).collect();
+            assert_eq!(allows(&tenant, origin), allowed, "{listed:?} {origin}");
+        }
     }
 }

@@ -18,7 +18,7 @@ use super::{
     refusals::store_failed,
     views::{NotificationDetail, StateView},
 };
-use crate::{ids::NotificationId, store};
+use crate::{ids::NotificationId, outcomes::Ending, store};
 
 /// The `{id}` of a path.
 pub(super) struct PathId(NotificationId);
@@ -64,6 +64,7 @@ pub(super) async fn cancel(
     let state = shared.api.store.cancel(caller.tenant.id, id).await;
     match state.map_err(|error| store_failed(&error))? {
         Some(store::State::Cancelled) => {
+            shared.api.outcomes.tell(id, Ending::Cancelled);
             let view = StateView { id, status: state_word(store::State::Cancelled) };
             Ok(json(StatusCode::OK, &view))
         }

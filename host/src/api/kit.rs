@@ -87,7 +87,7 @@ fn loaded(name: &str, body_max: Option<u32>) -> (PluginName, Arc<LoadedPlugin>) 
     let name: PluginName = name.parse().unwrap();
     let mut manifest = manifest(name.as_str());
     manifest.body_max = body_max.map(|length| BodyLimit { length, unit: LengthUnit::Characters });
-    let plugin = LoadedPlugin { name: name.clone(), digest: Digest::of(b"wasm"), manifest };
+    let plugin = LoadedPlugin::described(name.clone(), Digest::of(b"wasm"), manifest);
     (name, Arc::new(plugin))
 }
 

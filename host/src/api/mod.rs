@@ -7,6 +7,7 @@
 
 mod answer;
 pub mod auth;
+mod batch;
 mod body;
 mod channels;
 mod cors;
@@ -23,6 +24,7 @@ mod kit;
 mod listing;
 mod notification;
 mod notify;
+pub mod openapi;
 mod prefer;
 pub mod problem;
 mod query;
@@ -30,6 +32,8 @@ mod rate;
 mod refusals;
 mod scrape;
 pub mod server;
+#[cfg(test)]
+mod tests;
 mod views;
 
 use std::sync::Arc;
@@ -89,12 +93,14 @@ pub fn router(state: ApiState) -> Router {
     });
     Router::new()
         .route("/notifications", post(notify::notify).get(listing::list))
+        .route("/notifications/batch", post(batch::batch))
         .route("/notifications/{id}", get(deliveries::read).delete(deliveries::cancel))
         .route("/notifications/{id}/replay", post(deliveries::replay))
         .route("/channels", get(channels::list))
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .route("/metrics", get(scrape::metrics))
+        .route("/openapi.json", get(openapi::serve))
         .fallback(refusals::unknown_path)
         .method_not_allowed_fallback(refusals::method_not_allowed)
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), edge::edge))

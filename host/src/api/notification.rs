@@ -116,7 +116,15 @@ fn read_fields(value: Value, now: UnixMs, errors: &mut Vec<FieldError>) -> Optio
         fields.error("expiresAt", "lies before the time at which the notification could be sent");
     }
     fields.finish(KNOWN, LATER);
-    let envelope = Envelope { message: message?, title, target_id, format, data, attachments };
+    let envelope = Envelope {
+        message: message?,
+        title,
+        target_id,
+        format,
+        data,
+        attachments,
+        send_at: send_at.map(UnixMs::rfc3339),
+    };
     Some(Wanted { channel: channel?, priority, envelope, send_at, expires_at })
 }
 

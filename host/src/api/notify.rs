@@ -9,6 +9,7 @@ use axum::{
     response::IntoResponse,
 };
 use bytes::Bytes;
+use serde_json::Value;
 
 use super::{
     Shared,
@@ -64,9 +65,7 @@ async fn accept(
     prefer: Prefer,
 ) -> Result<Response<Body>, Problem> {
     let now = shared.api.clock.now();
-    let wanted = notification::read(json::parse(text)?, now)?;
-    let channel = notification::find_channel(&caller.tenant, &wanted.channel)?;
-    fits::check(&caller.generation, channel, &wanted.envelope)?;
+    let (wanted, channel) = prepare(caller, json::parse(text)?, now)?;
     let key = idempotency::read(headers, text)?;
 
     let id = NotificationId::generate();
@@ -105,6 +104,18 @@ async fn accept(
     }
 }
 
+/// Everything that must be right before a notification is accepted.
+pub(super) fn prepare(
+    caller: &Caller,
+    value: Value,
+    now: UnixMs,
+) -> Result<(Wanted, &Channel), Problem> {
+    let wanted = notification::read(value, now)?;
+    let channel = notification::find_channel(&caller.tenant, &wanted.channel)?;
+    fits::check(&caller.generation, channel, &wanted.envelope)?;
+    Ok((wanted, channel))
+}
+
 /// How long to wait: not at all for what is not due before the wait would be over.
 fn patience(wanted: &Wanted, now: UnixMs, prefer: Prefer) -> Duration {
     let wait = prefer.wait();
@@ -114,7 +125,8 @@ fn patience(wanted: &Wanted, now: UnixMs, prefer: Prefer) -> Duration {
     }
 }
 
-fn new_notification(
+/// The notification as the store takes it.
+pub(super) fn new_notification(
     caller: &Caller,
     channel: &Channel,
     wanted: &Wanted,
@@ -153,11 +165,7 @@ async fn repeat(
     same_body: bool,
 ) -> Result<Response<Body>, Problem> {
     if !same_body {
-        return Err(Problem::new(
-            kinds::IDEMPOTENCY_KEY_REUSED,
-            "The key was used for a request with another body. Use a new key for a new request.",
-        )
-        .with("id", first.to_string()));
+        return Err(reused_key(first));
     }
     if shared.answering.contains(first) {
         return Err(Problem::new(
@@ -181,7 +189,17 @@ async fn repeat(
     Ok(response)
 }
 
-fn queue_full(live: u64, caller: &Caller) -> Problem {
+/// Same key, other body.
+pub(super) fn reused_key(first: NotificationId) -> Problem {
+    Problem::new(
+        kinds::IDEMPOTENCY_KEY_REUSED,
+        "The key was used for a request with another body. Use a new key for a new request.",
+    )
+    .with("id", first.to_string())
+}
+
+/// The tenant has as many live notifications as it may.
+pub(super) fn queue_full(live: u64, caller: &Caller) -> Problem {
     let max = caller.tenant.limits.queue_max;
     Problem::new(
         kinds::QUEUE_FULL,

@@ -172,3 +172,6 @@ async fn unless_asked(limit: tokio::time::Sleep, asked: &AtomicBool) {
         std::future::pending::<()>().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,13 +4,11 @@
 mod listen;
 mod observers;
 pub mod report;
+mod signals;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::mpsc,
-};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -25,13 +23,14 @@ use crate::{
     observe::{BindingReport, HealthBoard, Metrics},
     outcomes::Outcomes,
     plugin_files::LastGood,
-    reload::{self, History, Reloader, Trigger},
+    reload::{self, Reloader, Trigger},
     sandbox::{CompileCache, Engine, Sandbox},
     store::{Store, memory::MemoryStore, sqlite::SqliteStore},
     tasks::Tasks,
 };
 
 pub use listen::Listen;
+use signals::{Signals, Told};
 
 /// How to run the host.
 #[derive(Clone, Debug)]
@@ -77,11 +76,12 @@ struct Storage {
     failed: Option<tokio::sync::watch::Receiver<Option<String>>>,
 }
 
-/// Runs until a signal, or until the store fails.
+/// Runs until a signal, or until the store fails. `started` is called when the host listens.
 ///
 /// # Errors
 /// Why it did not start, or why it had to end.
-pub async fn run(options: Options) -> Result<(), Error> {
+pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(), Error> {
+    let mut signals = Signals::listen().map_err(|error| start_error("signals")(&error))?;
     let clock = Clock::system();
     let health = Arc::new(HealthBoard::default());
     let tasks = Tasks::new(Arc::clone(&health), clock.clone());
@@ -106,7 +106,11 @@ pub async fn run(options: Options) -> Result<(), Error> {
         clock: clock.clone(),
         degraded: options.degraded,
     });
-    let first = reloader.first().await.map_err(Error::Config)?;
+    let first = tokio::select! {
+        first = reloader.first() => first.map_err(Error::Config)?,
+        // Compiling can take a while; nothing has begun yet that would have to be finished.
+        () = signals.end() => return Ok(()),
+    };
     let storage = open_store(&options, &clock)?;
     let current = Arc::new(Current::new(Arc::new(first)));
     observers.published(&current.load());
@@ -125,10 +129,9 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let dispatching = Arc::new(dispatching);
     observers.nudge_on_reload(&dispatching);
 
-    let history = Arc::new(History::default());
     tasks.spawn(
         "reload",
-        reloader.run(Arc::clone(&current), history, Arc::new(observers.clone()), triggered),
+        reloader.run(Arc::clone(&current), Arc::new(observers.clone()), triggered),
     );
     tasks.spawn(
         "watch",
@@ -153,6 +156,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     };
     let address = listener.local_addr().map_err(|error| start_error("the listener")(&error))?;
     report::started(&current.load(), address);
+    started(address);
     let router = api::router(state);
     let server = api::server::serve(
         listener,
@@ -163,7 +167,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     );
     let mut server = std::pin::pin!(server);
     let ended = tokio::select! {
-        ended = wait(&storage, &triggers) => ended,
+        ended = wait(&mut signals, &storage, &triggers) => ended,
         () = &mut server => Err(Error::Start(String::from("the listener ended"))),
     };
 
@@ -179,7 +183,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     };
     tokio::select! {
         () = down => {}
-        () = second_signal() => tracing::warn!("stopped at once, on a second signal"),
+        () = signals.end() => tracing::warn!("stopped at once, on a second signal"),
     }
     ended
 }
@@ -235,20 +239,20 @@ fn bindings(sandbox: &Arc<Sandbox>) -> Arc<dyn Fn() -> Vec<BindingReport> + Send
 }
 
 /// Waits for the reason to end.
-async fn wait(storage: &Storage, triggers: &mpsc::Sender<Trigger>) -> Result<(), Error> {
-    let listen = |kind| signal(kind).map_err(|error| start_error("signals")(&error));
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut hang_up = listen(SignalKind::hangup())?;
+async fn wait(
+    signals: &mut Signals,
+    storage: &Storage,
+    triggers: &mpsc::Sender<Trigger>,
+) -> Result<(), Error> {
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hang_up.recv() => {
-                if triggers.try_send(Trigger::Signal).is_err() {
+            told = signals.next() => match told {
+                Told::End => return Ok(()),
+                Told::Reload if triggers.try_send(Trigger::Signal).is_err() => {
                     tracing::warn!("a reload is waiting already");
                 }
-            }
+                Told::Reload => {}
+            },
             why = store_failed(storage) => return Err(Error::StoreFailed(why)),
         }
     }
@@ -260,19 +264,6 @@ async fn store_failed(storage: &Storage) -> String {
         Ok(why) => why.clone().unwrap_or_default(),
         // The store was closed in order.
         Err(_) => std::future::pending().await,
-    }
-}
-
-async fn second_signal() {
-    let listen = |kind| signal(kind).ok();
-    let (Some(mut terminate), Some(mut interrupt)) =
-        (listen(SignalKind::terminate()), listen(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
     }
 }
 

@@ -9,9 +9,12 @@ use tokio::sync::mpsc;
 
 use crate::{
     dispatch::{self, Running},
+    egress::FetchError,
     generation::Generation,
     ids::PluginName,
-    observe::{Fault as FaultWord, HealthBoard, Metrics, ReloadOutcome, ReloadReport},
+    observe::{
+        EgressOutcome, Fault as FaultWord, HealthBoard, Metrics, ReloadOutcome, ReloadReport,
+    },
     reload::{self, Outcome, Report, Trial, Trigger},
     sandbox::{self, Fault, FaultKind, LoadedPlugin, Usage},
 };
@@ -80,6 +83,20 @@ impl sandbox::Observer for Observers {
         self.metrics.fault(plugin, word);
     }
 
+    fn fetched(&self, plugin: &PluginName, answer: Result<u16, &FetchError>) {
+        let outcome = match answer {
+            Ok(500..) => EgressOutcome::ServerError,
+            Ok(400..) => EgressOutcome::ClientError,
+            Ok(_) => EgressOutcome::Ok,
+            Err(FetchError::Denied(_) | FetchError::SecretDenied(_)) => EgressOutcome::Denied,
+            Err(FetchError::Unreachable(_)) => EgressOutcome::Connect,
+            Err(FetchError::NoAnswer(_)) => EgressOutcome::Timeout,
+            Err(FetchError::TooLarge(_)) => EgressOutcome::TooLarge,
+            Err(FetchError::Invalid(_)) => EgressOutcome::Failed,
+        };
+        self.metrics.egress(plugin, outcome);
+    }
+
     fn proven(&self, plugin: &LoadedPlugin) {
         self.trial(Trial::Passed(plugin.name().clone(), plugin.digest()));
     }
@@ -94,7 +111,11 @@ impl sandbox::Observer for Observers {
 }
 
 impl dispatch::Observer for Observers {
-    fn attempt(&self, plugin: &PluginName, outcome: &'static str, took: Duration) {
+    fn begun(&self, plugin: &PluginName) -> Box<dyn Send> {
+        Box::new(self.metrics.attempt(plugin))
+    }
+
+    fn attempt(&self, plugin: &PluginName, outcome: &'static str, took: Option<Duration>) {
         self.metrics.delivery(plugin, outcome, took);
     }
 

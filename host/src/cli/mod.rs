@@ -10,7 +10,7 @@ mod serve;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, builder::FalseyValueParser};
 
 /// Exit codes (sysexits.h where it has one).
 pub mod exit {
@@ -74,10 +74,10 @@ struct ServeOptions {
     #[arg(long, value_name = "ADDR", env = "CONDUCTOR_LISTEN")]
     listen: Option<String>,
     /// When the port is taken, take the next free one
-    #[arg(long, env = "CONDUCTOR_AUTO_PORT")]
+    #[arg(long, env = "CONDUCTOR_AUTO_PORT", value_parser = FalseyValueParser::new())]
     auto_port: bool,
     /// Start with what is valid, and report the rest in the log and in /health
-    #[arg(long, env = "CONDUCTOR_DEGRADED")]
+    #[arg(long, env = "CONDUCTOR_DEGRADED", value_parser = FalseyValueParser::new())]
     degraded: bool,
     /// Where notifications are queued
     #[arg(long, value_enum, env = "CONDUCTOR_STORE", default_value = "sqlite")]

@@ -59,8 +59,10 @@ impl Document {
             return Some(table.into_inner());
         }
         let mut lines_told = Vec::new();
+        // What is missing at the end is missing in the last line that has something in it.
+        let end = self.text.trim_end().len();
         for error in errors {
-            let offset = error.span().map_or(self.text.len(), |span| span.start);
+            let offset = error.span().map_or(end, |span| span.start.min(end));
             let origin = self.origin(offset..offset);
             // One mistake is often found twice; its line is the same.
             if lines_told.contains(&origin.line) || lines_told.len() == SYNTAX_ERRORS_MAX {

@@ -26,18 +26,20 @@ const UNAVAILABLE_PAUSE: Duration = Duration::from_secs(30);
 const SATURATED_PAUSE: Duration = Duration::from_millis(50);
 
 /// A delivery that is over, for the settler.
-#[derive(Debug)]
 pub(super) struct Completed {
     pub(super) token: LeaseToken,
     pub(super) id: NotificationId,
     pub(super) lane: Lane,
-    pub(super) created: UnixMs,
+    /// From when on its retries are counted: its acceptance, or the moment it was put off to.
+    pub(super) since: UnixMs,
     pub(super) expires: Option<UnixMs>,
     pub(super) started: UnixMs,
     pub(super) plugin: Option<PluginName>,
     pub(super) policy: RetryPolicy,
     pub(super) deduplicates: bool,
     pub(super) end: End,
+    /// Counts the running attempt until it is settled.
+    pub(super) running: Option<Box<dyn Send>>,
 }
 
 /// How it ended.
@@ -45,8 +47,9 @@ pub(super) struct Completed {
 pub(super) enum End {
     /// The plugin was called.
     Called(Report),
-    /// Nothing was tried; not again before this.
-    NotTried { pause: Duration },
+    /// Nothing was tried. It stays due: when the lane takes a turn again is for the scheduler to
+    /// say, and a reload that mends the reason must find it waiting.
+    NotTried,
     /// It cannot be delivered any more, whatever the plugin would say.
     Hopeless { word: &'static str, code: &'static str, detail: String },
 }
@@ -65,13 +68,14 @@ pub(super) fn begin(
         token: leased.token.clone(),
         id: leased.id,
         lane: leased.lane.clone(),
-        created: leased.created,
+        since: leased.created,
         expires: leased.expires,
         started: now,
         plugin: channel.map(|channel| channel.plugin.clone()),
         policy,
         deduplicates: false,
-        end: End::NotTried { pause: UNAVAILABLE_PAUSE },
+        end: End::NotTried,
+        running: None,
     };
     let hopeless = |word, code, detail| End::Hopeless { word, code, detail };
     if let Some(expires) = leased.expires
@@ -117,6 +121,11 @@ pub(super) fn begin(
             return None;
         }
     };
+    if let Some(send_at) = envelope.send_at.as_deref().and_then(|at| UnixMs::parse_rfc3339(at).ok())
+    {
+        base.since = base.since.max(send_at);
+    }
+    base.running = Some(dispatch.observer.begun(binding.plugin().name()));
     let call = SendCall {
         id: leased.id,
         generation: leased.generation,
@@ -151,7 +160,7 @@ pub(super) fn begin(
         Refused::Retired => Duration::ZERO,
     };
     if let Some(mut base) = take(&shared) {
-        base.end = End::NotTried { pause };
+        base.end = End::NotTried;
         give(completed, base);
     }
     Some(pause)

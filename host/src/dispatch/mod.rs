@@ -29,8 +29,11 @@ use crate::{
 
 /// Who counts deliveries. Called on the hot path: do not wait.
 pub trait Observer: Send + Sync + 'static {
-    /// An attempt is over: its outcome's word (see [`crate::store::Attempt`]) and how long it took.
-    fn attempt(&self, plugin: &PluginName, outcome: &'static str, took: Duration);
+    /// An attempt begins; it runs until what is returned is dropped.
+    fn begun(&self, plugin: &PluginName) -> Box<dyn Send>;
+    /// An attempt is over: its outcome's word (see [`crate::store::Attempt`]), and how long the
+    /// plugin took, if it was called.
+    fn attempt(&self, plugin: &PluginName, outcome: &'static str, took: Option<Duration>);
     /// How many lanes have work.
     fn lanes(&self, count: usize);
     /// There is a message for a plugin that is not loaded yet.

@@ -32,7 +32,8 @@ pub(super) enum Next {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Case {
     pub(super) policy: RetryPolicy,
-    pub(super) created: UnixMs,
+    /// From when on the span is counted.
+    pub(super) since: UnixMs,
     pub(super) expires: Option<UnixMs>,
     /// From 1.
     pub(super) attempt: u32,
@@ -107,7 +108,7 @@ fn again(case: &Case, asked: Option<Duration>) -> Next {
     let asked =
         asked.map_or(Duration::ZERO, |asked| asked + asked.mul_f64(JITTER * case.jitter / 2.0));
     let due = case.now.after(own.max(asked));
-    let over = case.created.after(policy.span);
+    let over = case.since.after(policy.span);
     if due > over || case.expires.is_some_and(|expires| due >= expires) {
         return Next::Dead;
     }
@@ -122,7 +123,7 @@ mod tests {
     fn case() -> Case {
         Case {
             policy: RetryPolicy::default(),
-            created: UnixMs(0),
+            since: UnixMs(0),
             expires: None,
             attempt: 1,
             deduplicates: false,

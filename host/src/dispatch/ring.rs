@@ -22,8 +22,10 @@ pub(super) struct Ring {
 
 #[derive(Debug, Default)]
 struct LaneState {
-    /// When the next job is due, as far as is known; none: no work known.
-    due: Option<UnixMs>,
+    /// There is work that is due now.
+    has_due: bool,
+    /// When the next job is due that is not yet, as far as is known.
+    next: Option<UnixMs>,
     in_flight: usize,
     paused_until: Option<UnixMs>,
     in_ring: bool,
@@ -42,8 +44,10 @@ impl Ring {
     /// `lane` has a job due at `due`.
     pub(super) fn work(&mut self, lane: Lane, due: UnixMs, now: UnixMs) {
         let state = self.lanes.entry(lane.clone()).or_default();
-        if state.due.is_none_or(|known| due < known) {
-            state.due = Some(due);
+        if due <= now {
+            state.has_due = true;
+        } else if state.next.is_none_or(|known| due < known) {
+            state.next = Some(due);
         }
         self.consider(lane, now);
     }
@@ -81,21 +85,25 @@ impl Ring {
         if state.paused_until.is_some_and(|until| until <= now) {
             state.paused_until = None;
         }
-        let Some(due) = state.due else {
-            if state.in_flight == 0 && state.paused_until.is_none() && !state.in_ring {
+        if state.next.is_some_and(|next| next <= now) {
+            state.next = None;
+            state.has_due = true;
+        }
+        let wake = if state.has_due { state.paused_until } else { state.next };
+        if let Some(wake) = wake
+            && state.timer.is_none_or(|set| wake < set)
+        {
+            state.timer = Some(wake);
+            self.timers.push(Reverse((wake, lane.clone())));
+        }
+        if !state.has_due {
+            let idle = state.in_flight == 0 && state.paused_until.is_none() && !state.in_ring;
+            if idle && state.next.is_none() {
                 self.lanes.remove(&lane);
             }
             return;
-        };
-        let ready_at = due.max(state.paused_until.unwrap_or(due));
-        if ready_at > now {
-            if state.timer.is_none_or(|set| ready_at < set) {
-                state.timer = Some(ready_at);
-                self.timers.push(Reverse((ready_at, lane)));
-            }
-            return;
         }
-        if state.in_ring {
+        if state.paused_until.is_some() || state.in_ring {
             return;
         }
         state.in_ring = true;
@@ -188,7 +196,7 @@ impl Ring {
         state.in_flight = state.in_flight.saturating_sub(turn.max.saturating_sub(used));
         if used < turn.max {
             // Nothing more is due. Work that comes, or came in this moment, is hinted at again.
-            state.due = None;
+            state.has_due = false;
         }
         self.consider(turn.lane.clone(), now);
     }
@@ -253,6 +261,19 @@ mod tests {
         assert!(ring.lanes.is_empty(), "nothing is kept of a lane without work");
         ring.work(only, NOW, NOW);
         assert_eq!(ring.turns(10, NOW, |_| 4).len(), 1);
+    }
+
+    #[test]
+    fn work_that_is_done_does_not_hide_work_that_is_to_come() {
+        let only = lane(1, "a");
+        let mut ring = ring(std::slice::from_ref(&only));
+        ring.work(only.clone(), UnixMs(1_200), NOW);
+        let turns = ring.turns(10, NOW, |_| 4);
+        ring.leased(&turns[0], 1, NOW);
+        ring.finished(only.clone(), NOW);
+        assert_eq!(ring.next_timer(), Some(UnixMs(1_200)));
+        ring.tick(UnixMs(1_200));
+        assert_eq!(ring.turns(10, UnixMs(1_200), |_| 4), [Turn { lane: only, max: 4 }]);
     }
 
     #[test]

@@ -82,10 +82,13 @@ impl Settler {
         let now = self.dispatch.clock.now();
         let Completed { token, id, lane, started, .. } = &completed;
         let (outcome, attempt, ending, pause) = match &completed.end {
-            End::NotTried { pause } => {
-                (store::Outcome::Release { due: now.after(*pause) }, None, None, Some(*pause))
-            }
+            // The scheduler has paused the lane when it handed over. Doing so again from here could
+            // come after the reload that ended the pause.
+            End::NotTried => (store::Outcome::Release { due: now }, None, None, None),
             End::Hopeless { word, code, detail } => {
+                if let Some(plugin) = &completed.plugin {
+                    self.dispatch.observer.attempt(plugin, word, None);
+                }
                 let attempt = Attempt {
                     started: *started,
                     took_ms: 0,
@@ -101,7 +104,7 @@ impl Settler {
             End::Called(report) => {
                 let case = Case {
                     policy: completed.policy,
-                    created: completed.created,
+                    since: completed.since,
                     expires: completed.expires,
                     attempt: token.attempt,
                     deduplicates: completed.deduplicates,
@@ -110,7 +113,7 @@ impl Settler {
                 };
                 let verdict = policy::decide(&report.outcome, &case);
                 if let Some(plugin) = &completed.plugin {
-                    self.dispatch.observer.attempt(plugin, verdict.word, report.took);
+                    self.dispatch.observer.attempt(plugin, verdict.word, Some(report.took));
                 }
                 let provider_id = match &report.outcome {
                     Outcome::Delivered { provider_id, .. } => provider_id.as_deref().map(short),

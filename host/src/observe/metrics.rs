@@ -209,7 +209,7 @@ impl Metrics {
     }
 
     /// An attempt ended; see [`PluginMetrics::delivery`].
-    pub fn delivery(&self, plugin: &PluginName, outcome: &str, took: Duration) {
+    pub fn delivery(&self, plugin: &PluginName, outcome: &str, took: Option<Duration>) {
         self.plugin(plugin).delivery(outcome, took);
     }
 
@@ -312,8 +312,8 @@ mod tests {
         metrics.http(Route::Notify, 202, took);
         metrics.http(Route::Read, 99, took);
         metrics.accepted(2);
-        metrics.delivery(&log, "delivered", took);
-        metrics.delivery(&log, "no such word", took);
+        metrics.delivery(&log, "delivered", Some(took));
+        metrics.delivery(&log, "no such word", Some(took));
         metrics.instance_created(&log);
         metrics.fault(&log, Fault::Trap);
         metrics.egress(&log, EgressOutcome::Denied);

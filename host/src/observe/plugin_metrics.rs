@@ -191,9 +191,12 @@ fn count(counters: &[Counter], index: usize) {
 
 impl PluginMetrics {
     /// An attempt ended with `outcome`, a word of [`crate::store::Attempt`].
-    pub fn delivery(&self, outcome: &str, took: Duration) {
+    /// `took`: none when the plugin was not called.
+    pub fn delivery(&self, outcome: &str, took: Option<Duration>) {
         count(&self.deliveries, DeliveryOutcome::of(outcome) as usize);
-        self.delivery_seconds.observe(took.as_secs_f64());
+        if let Some(took) = took {
+            self.delivery_seconds.observe(took.as_secs_f64());
+        }
     }
 
     /// An attempt begins.

@@ -9,14 +9,16 @@ mod probation;
 mod watch;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     fmt,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::{
     clock::{Clock, UnixMs},
@@ -38,8 +40,6 @@ pub enum Trigger {
     Files,
     /// SIGHUP.
     Signal,
-    /// Somebody asked, and wants to know what came of it.
-    Asked(oneshot::Sender<Report>),
     /// A message came for a plugin that is loaded at its first use.
     Wanted(PluginName),
     /// A plugin has shown that it works, or that it does not.
@@ -72,19 +72,6 @@ pub enum Outcome {
     },
 }
 
-impl Outcome {
-    /// The word for metrics.
-    #[must_use]
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Unchanged => "unchanged",
-            Self::Applied { .. } => "applied",
-            Self::Rejected { .. } => "rejected",
-            Self::RolledBack { .. } => "rolled_back",
-        }
-    }
-}
-
 /// One reload, for the record.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Report {
@@ -94,26 +81,6 @@ pub struct Report {
     pub took: Duration,
     /// What came of it.
     pub outcome: Outcome,
-}
-
-/// The reports of the last reloads, newest last; and what is wrong now.
-#[derive(Default, Debug)]
-pub struct History(Mutex<VecDeque<Report>>);
-
-impl History {
-    fn add(&self, report: Report) {
-        let mut reports = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if reports.len() == limits::RELOAD_HISTORY {
-            reports.pop_front();
-        }
-        reports.push_back(report);
-    }
-
-    /// The last reports, newest last.
-    #[must_use]
-    pub fn reports(&self) -> Vec<Report> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
-    }
 }
 
 /// Whoever wants to know of every reload that did something.
@@ -157,13 +124,21 @@ pub struct Reloader {
     wanted: BTreeSet<PluginName>,
     /// What the files were at the last try, successful or not.
     seen: Option<Digest>,
+    /// Whether the last try was rejected, and nothing has mended it since.
+    rejected: bool,
 }
 
 impl Reloader {
     /// A reloader that has loaded nothing.
     #[must_use]
     pub const fn new(parts: Parts) -> Self {
-        Self { parts, plugins: BTreeMap::new(), wanted: BTreeSet::new(), seen: None }
+        Self {
+            parts,
+            plugins: BTreeMap::new(),
+            wanted: BTreeSet::new(),
+            seen: None,
+            rejected: false,
+        }
     }
 
     /// The first generation.
@@ -198,6 +173,10 @@ impl Reloader {
             }
             generation.problems.extend(canaries);
         }
+        // What works from now on is kept, like a file that is swapped in later.
+        for (name, bytes) in prepared.bytes {
+            self.plugins.entry(name).or_default().unproven = Some(bytes);
+        }
         Ok(generation)
     }
 
@@ -205,28 +184,31 @@ impl Reloader {
     pub async fn run(
         mut self,
         current: Arc<Current>,
-        history: Arc<History>,
         observer: Arc<dyn Observer>,
         mut triggers: mpsc::Receiver<Trigger>,
     ) {
         while let Some(trigger) = triggers.recv().await {
             let began = Instant::now();
-            let (outcome, reply) = match trigger {
-                Trigger::Files => (self.reload(&current, false).await, None),
-                Trigger::Signal => (self.reload(&current, true).await, None),
-                Trigger::Asked(reply) => (self.reload(&current, true).await, Some(reply)),
-                Trigger::Wanted(plugin) => (self.load_wanted(&current, plugin).await, None),
-                Trigger::Trial(trial) => (self.judge(&current, trial).await, None),
+            let was_rejected = self.rejected;
+            let outcome = match trigger {
+                Trigger::Files => self.reload(&current, false).await,
+                Trigger::Signal => {
+                    self.forgive();
+                    self.reload(&current, true).await
+                }
+                Trigger::Wanted(plugin) => self.load_wanted(&current, plugin).await,
+                Trigger::Trial(trial) => self.judge(&current, trial).await,
             };
-            let report = Report { at: self.parts.clock.now(), took: began.elapsed(), outcome };
-            say(&report);
-            if report.outcome != Outcome::Unchanged {
-                history.add(report.clone());
-                observer.reloaded(&report, &current.load());
+            match &outcome {
+                Outcome::Rejected { .. } => self.rejected = true,
+                Outcome::Applied { .. } => self.rejected = false,
+                Outcome::Unchanged | Outcome::RolledBack { .. } => {}
             }
-            if let Some(reply) = reply {
-                // Whoever asked may have hung up.
-                drop(reply.send(report));
+            let mended = was_rejected && !self.rejected;
+            let report = Report { at: self.parts.clock.now(), took: began.elapsed(), outcome };
+            say(&report, mended);
+            if mended || report.outcome != Outcome::Unchanged {
+                observer.reloaded(&report, &current.load());
             }
         }
     }
@@ -242,11 +224,6 @@ impl Reloader {
             return Outcome::Unchanged;
         }
         self.seen = Some(loaded.fingerprint);
-        if forced {
-            for history in self.plugins.values_mut() {
-                history.refused = None;
-            }
-        }
         let running = current.load();
         let prepared = self.prepare(&loaded.config, Some(&running)).await;
         let problems = [loaded.problems, prepared.problems].concat();
@@ -260,6 +237,7 @@ impl Reloader {
             && prepared.warnings == running.problems
             && running.plugin_failures.is_empty()
         {
+            self.rejected = false;
             return Outcome::Unchanged;
         }
         let config = Arc::new(loaded.config.sharing(&running.config));
@@ -275,9 +253,16 @@ impl Reloader {
         self.remember(&running, &next, prepared.bytes).await;
         let mut changes = diff.to_string();
         if !swapped.is_empty() {
-            changes = format!("{changes}; swapped {}", swapped.join(", "));
+            changes = format!("{changes}; {}", swapped.join(", "));
         }
         self.publish(current, next, changes)
+    }
+
+    /// An operator who asks for a reload means the files that failed before, too.
+    fn forgive(&mut self) {
+        for history in self.plugins.values_mut() {
+            history.refused = None;
+        }
     }
 
     fn publish(&self, current: &Current, next: Generation, changes: String) -> Outcome {
@@ -335,31 +320,47 @@ fn fingerprint(files: &BTreeSet<PathBuf>) -> Digest {
     for path in files {
         all.extend_from_slice(path.as_os_str().as_encoded_bytes());
         // A file that cannot be read counts as one without content; loading says what is wrong.
-        let content = std::fs::read(path).map(|bytes| Digest::of(&bytes));
-        all.extend_from_slice(&content.map_or([0; 32], |digest| digest.0));
+        all.extend_from_slice(&content(path).map_or([0; 32], |digest| digest.0));
     }
     Digest::of(&all)
+}
+
+/// The digest of a file's content. Of what is larger than any file may be (and will be refused)
+/// only size and time count, so that it is not taken in.
+fn content(path: &Path) -> io::Result<Digest> {
+    let mut file = File::open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() || meta.len() > limits::CONFIG_FILE_BYTES_MAX {
+        return Ok(Digest::of(format!("{} {:?}", meta.len(), meta.modified()?).as_bytes()));
+    }
+    let mut bytes = Vec::new();
+    file.by_ref().take(limits::CONFIG_FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(Digest::of(&bytes))
 }
 
 fn rejected(problems: &[Problem]) -> Outcome {
     Outcome::Rejected { errors: problems.iter().map(ToString::to_string).collect() }
 }
 
-/// The plugins whose file is another one than before.
+/// The plugins that are new or whose file is another one than before, for people.
 fn swapped(running: &Generation, plugins: &BTreeMap<PluginName, Arc<LoadedPlugin>>) -> Vec<String> {
-    let differs = |name: &PluginName, plugin: &Arc<LoadedPlugin>| {
-        running.plugins.get(name).is_none_or(|before| before.digest() != plugin.digest())
+    let news = |(name, plugin): (&PluginName, &Arc<LoadedPlugin>)| {
+        let version = &plugin.manifest().version;
+        match running.plugins.get(name) {
+            None => Some(format!("loaded {name} {version}")),
+            Some(before) if before.digest() == plugin.digest() => None,
+            Some(_) => Some(format!("swapped {name} {version}")),
+        }
     };
-    plugins
-        .iter()
-        .filter(|(name, plugin)| differs(name, plugin))
-        .map(|(name, plugin)| format!("{name} {}", plugin.manifest().version))
-        .collect()
+    plugins.iter().filter_map(news).collect()
 }
 
-fn say(report: &Report) {
+fn say(report: &Report, mended: bool) {
     let took_ms = u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX);
     match &report.outcome {
+        Outcome::Unchanged if mended => {
+            tracing::info!(took_ms, "reload: mended, the files say again what is in force");
+        }
         Outcome::Unchanged => tracing::debug!(took_ms, "reload: nothing has changed"),
         Outcome::Applied { generation, changes } => {
             tracing::info!(took_ms, generation, "reload: in force: {changes}");

@@ -10,7 +10,7 @@ use crate::{
     config::{Config, Origin, Plugin, Problem},
     generation::Generation,
     ids::{Digest, PluginName},
-    limits, plugin_files,
+    plugin_files,
     sandbox::{ChannelCheck, LoadError, LoadedPlugin},
     store::Lane,
 };
@@ -288,19 +288,6 @@ fn check_channels(config: &Config, running: Option<&Generation>, prepared: &mut 
                     .into_iter()
                     .map(|message| Problem { origin: Some(channel.origin.clone()), message }),
             );
-        }
-    }
-    check_memory(config, prepared);
-}
-
-/// Σ (instances × memory) must fit the machine's address space, whatever the plugins do.
-fn check_memory(config: &Config, prepared: &mut Prepared) {
-    for plugin in config.plugins.values() {
-        if plugin.limits.memory_bytes > limits::MEMORY_BYTES_MAX {
-            prepared.problems.push(Problem {
-                origin: Some(plugin.origin.clone()),
-                message: format!("plugin \"{}\": memory_mib is too large", plugin.name),
-            });
         }
     }
 }

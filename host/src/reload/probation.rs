@@ -136,10 +136,11 @@ impl Reloader {
         next.files.clone_from(&running.files);
         let why =
             format!("{digest} crashed before its first success ({why}); {back_to} runs again");
-        next.problems = vec![Problem {
+        next.problems.clone_from(&running.problems);
+        next.problems.push(Problem {
             origin: running.config.plugins.get(&plugin).map(|config| config.origin.clone()),
             message: format!("plugin \"{plugin}\": {why}"),
-        }];
+        });
         // The publication is reported as what it is, and not as an ordinary change.
         let _applied = self.publish(current, next, String::new());
         Outcome::RolledBack { plugin, why }

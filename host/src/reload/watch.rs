@@ -55,11 +55,20 @@ pub async fn watch(
         }
     };
     let mut watched: BTreeSet<PathBuf> = BTreeSet::new();
+    let mut published = current.subscribe();
+    if let Some(watcher) = &mut watcher {
+        follow(watcher, &mut watched, &folders(&config_dir, &current.load()));
+    }
     loop {
-        if let Some(watcher) = &mut watcher {
-            follow(watcher, &mut watched, &folders(&config_dir, &current.load()));
-        }
         tokio::select! {
+            Ok(()) = published.changed() => {
+                // The new generation may name files in other folders, and one of them may have
+                // changed between the reading and this moment.
+                let Some(watcher) = &mut watcher else { continue };
+                if !follow(watcher, &mut watched, &folders(&config_dir, &current.load())) {
+                    continue;
+                }
+            }
             () = stopping.cancelled() => return,
             Some(()) = changed.recv() => {
                 settle(&mut changed).await;
@@ -90,11 +99,13 @@ fn folders(config_dir: &Path, generation: &Generation) -> BTreeSet<PathBuf> {
     folders
 }
 
+/// Watches what is wanted and nothing else. True when something new is watched.
 fn follow(
     watcher: &mut notify::RecommendedWatcher,
     watched: &mut BTreeSet<PathBuf>,
     wanted: &BTreeSet<PathBuf>,
-) {
+) -> bool {
+    let mut added = false;
     for gone in watched.difference(wanted) {
         // The folder may not exist any more, which is the end of its watch as well.
         drop(watcher.unwatch(gone));
@@ -105,10 +116,11 @@ fn follow(
             continue;
         }
         match watcher.watch(new, RecursiveMode::NonRecursive) {
-            Ok(()) => drop(watched.insert(new.clone())),
+            Ok(()) => added |= watched.insert(new.clone()),
             Err(error) => {
                 tracing::debug!("{} cannot be watched now: {error}", new.display());
             }
         }
     }
+    added
 }

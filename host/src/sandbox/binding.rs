@@ -186,7 +186,7 @@ impl Binding {
         }
         let digest = self.spec.plugin.digest();
         let reply = Reply { to: Some(reply), handed_over: now, digest };
-        let mut job = Job { call, reply };
+        let mut job = Box::new(Job { call, reply });
         while let Some(idle) = pool.idle.pop() {
             match idle.messages.try_send(Message::Job(job)) {
                 Ok(()) => return Ok(()),
@@ -216,7 +216,7 @@ impl Binding {
         let binding = Arc::clone(self);
         self.tasks.spawn("worker", async move {
             let live = Live(Arc::clone(&binding));
-            worker::run(&binding, worker, job).await;
+            worker::run(&binding, worker, *job).await;
             drop(live);
             drop(permit);
             drop(token);

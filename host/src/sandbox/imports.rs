@@ -39,7 +39,7 @@ impl http::Host for InstanceState {
         &mut self,
         request: http::Request,
     ) -> Result<Result<http::Response, http::HttpError>> {
-        let Some(egress) = self.egress.clone() else {
+        let Some(door) = self.door.clone() else {
             return Ok(Err(http::HttpError::Denied(String::from(
                 "nothing can be reached from here",
             ))));
@@ -50,7 +50,7 @@ impl http::Host for InstanceState {
             None => left,
         };
         let answer = match outbound(request) {
-            Ok(outbound) => egress.fetch(outbound, timeout).await,
+            Ok(outbound) => door.fetch(outbound, timeout).await,
             Err(error) => Err(error),
         };
         Ok(answer.map(inbound).map_err(|error| match error {
@@ -98,7 +98,7 @@ fn refused(error: SecretError) -> secrets::SecretError {
 
 impl InstanceState {
     fn vault(&self) -> std::result::Result<&egress::Vault, secrets::SecretError> {
-        self.egress.as_deref().map(|egress| egress.vault()).ok_or(secrets::SecretError::Unknown)
+        self.door.as_ref().map(|door| door.egress.vault()).ok_or(secrets::SecretError::Unknown)
     }
 }
 

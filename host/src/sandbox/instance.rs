@@ -10,10 +10,12 @@ use wasmtime::{Store, Trap, UpdateDeadline};
 use super::{
     binding::Spec,
     bindings::v0_1_0::{self, channel_types, metadata},
+    door::Door,
     engine::Engine,
     kv::Kv,
     log::{LogSink, Speaker},
     meter::Metered,
+    observer::Observer,
     outcome::{Fault, FaultKind, Health, Outcome, Problem},
     state::InstanceState,
 };
@@ -169,12 +171,20 @@ pub(super) fn short(digest: Digest) -> String {
 
 impl Instance {
     /// Instantiates and initializes.
-    pub(super) async fn start(engine: &Engine, spec: &Spec) -> Result<Self, StartError> {
+    pub(super) async fn start(
+        engine: &Engine,
+        spec: &Spec,
+        observer: &Arc<dyn Observer>,
+    ) -> Result<Self, StartError> {
         let log = LogSink::new(Arc::clone(&spec.speaker), Some(Arc::clone(&spec.egress)));
         let state = InstanceState::new(
             log,
             Arc::clone(&spec.kv),
-            Some(Arc::clone(&spec.egress)),
+            Some(Door {
+                egress: Arc::clone(&spec.egress),
+                observer: Arc::clone(observer),
+                plugin: spec.plugin.name().clone(),
+            }),
             spec.limits.memory_bytes,
         );
         let mut store = new_store(engine, state);

@@ -8,6 +8,7 @@ mod binding;
 mod bindings;
 mod cache;
 mod crash;
+mod door;
 mod engine;
 mod imports;
 mod instance;

@@ -5,7 +5,7 @@ use super::{
     outcome::{Fault, FaultKind},
     plugin::LoadedPlugin,
 };
-use crate::ids::PluginName;
+use crate::{egress::FetchError, ids::PluginName};
 
 /// Somebody who counts, and who acts when a plugin fails its probation. Called on the hot path: do
 /// not wait.
@@ -18,6 +18,8 @@ pub trait Observer: Send + Sync + 'static {
     fn fault(&self, plugin: &PluginName, kind: FaultKind);
     /// An instance is gone.
     fn instance_ended(&self, plugin: &PluginName);
+    /// An outbound request is over: the status of the answer, or why there is none.
+    fn fetched(&self, plugin: &PluginName, answer: Result<u16, &FetchError>);
     /// A plugin has done its first call well.
     fn proven(&self, plugin: &LoadedPlugin);
     /// A plugin has struck [`crate::limits::PROBATION_STRIKES`] times without one success.

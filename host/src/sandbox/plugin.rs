@@ -32,10 +32,18 @@ pub struct LoadedPlugin {
     digest: Digest,
     manifest: Manifest,
     interface: String,
-    pre: v0_1_0::PluginPre<super::state::InstanceState>,
+    code: Code,
     /// Whether it was compiled just now, and how long that took.
     compiled_in: Option<Duration>,
     probation: Probation,
+}
+
+/// What is instantiated.
+enum Code {
+    Linked(v0_1_0::PluginPre<super::state::InstanceState>),
+    /// Tests of what is said about plugins need none that runs.
+    #[cfg(test)]
+    Absent,
 }
 
 /// Whether a plugin has shown yet that it works.
@@ -126,7 +134,7 @@ impl LoadedPlugin {
             digest: prepared.digest,
             manifest,
             interface: prepared.interface,
-            pre,
+            code: Code::Linked(pre),
             compiled_in: prepared.compiled_in,
             probation: Probation::default(),
         })
@@ -162,8 +170,26 @@ impl LoadedPlugin {
         self.compiled_in
     }
 
-    pub(super) const fn pre(&self) -> &v0_1_0::PluginPre<super::state::InstanceState> {
-        &self.pre
+    pub(super) fn pre(&self) -> &v0_1_0::PluginPre<super::state::InstanceState> {
+        match &self.code {
+            Code::Linked(pre) => pre,
+            #[cfg(test)]
+            Code::Absent => panic!("this plugin is only a description"),
+        }
+    }
+
+    /// A plugin that can be described and not run.
+    #[cfg(test)]
+    pub(crate) fn described(name: PluginName, digest: Digest, manifest: Manifest) -> Self {
+        Self {
+            name,
+            digest,
+            manifest,
+            interface: String::from("0.1.0"),
+            code: Code::Absent,
+            compiled_in: None,
+            probation: Probation::default(),
+        }
     }
 
     /// A call ended well. True when it is the first.

@@ -185,7 +185,7 @@ impl Sandbox {
             self.spec(&parts, Arc::new(Kv::default()))?
         };
         let failed = |what: &str, fault: &Fault| format!("`{what}` failed: {fault}");
-        let instance = match Instance::start(&self.engine, &spec).await {
+        let instance = match Instance::start(&self.engine, &spec, &self.observer).await {
             Ok(instance) => instance,
             Err(StartError::Fault(fault)) => return Err(failed("initialize", &fault)),
             Err(StartError::Refused { problem, .. }) => {
@@ -213,7 +213,7 @@ impl Sandbox {
             self.spec(&parts, Arc::new(Kv::default()))?
         };
         let began = Instant::now();
-        let started = Instance::start(&self.engine, &spec).await;
+        let started = Instance::start(&self.engine, &spec, &self.observer).await;
         let took = began.elapsed();
         match started {
             Ok(instance) => instance.shutdown().await.map_err(|fault| fault.to_string())?,

@@ -8,20 +8,21 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{
+    door::Door,
     kv::Kv,
     limiter::MemoryLimiter,
     log::{Level, LineStream, LogSink},
     meter::CpuMeter,
     wasi_http::Hooks,
 };
-use crate::{egress::BindingEgress, limits};
+use crate::limits;
 
 /// The data of one store.
 pub(super) struct InstanceState {
     pub(super) log: LogSink,
     pub(super) kv: Arc<Kv>,
     /// None: nothing can be reached (`describe`).
-    pub(super) egress: Option<Arc<BindingEgress>>,
+    pub(super) door: Option<Door>,
     pub(super) memory: MemoryLimiter,
     pub(super) cpu: Arc<CpuMeter>,
     /// What the running call may compute.
@@ -40,7 +41,7 @@ impl InstanceState {
     pub(super) fn new(
         log: LogSink,
         kv: Arc<Kv>,
-        egress: Option<Arc<BindingEgress>>,
+        door: Option<Door>,
         memory_bytes_max: usize,
     ) -> Self {
         // The builder's own documentation is of two minds about some defaults: say everything.
@@ -62,8 +63,8 @@ impl InstanceState {
         Self {
             log,
             kv,
-            hooks: Hooks::new(egress.clone(), deadline),
-            egress,
+            hooks: Hooks::new(door.clone(), deadline),
+            door,
             memory: MemoryLimiter::new(memory_bytes_max),
             cpu: Arc::default(),
             cpu_budget: Duration::ZERO,

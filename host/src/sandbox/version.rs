@@ -5,6 +5,8 @@ use wasmparser::{Encoding, Parser, Payload};
 
 use super::bindings::SUPPORTED_VERSIONS;
 
+/// What every WebAssembly file begins with.
+const MAGIC: &[u8] = b"\0asm";
 const PACKAGE: &str = "conductor:channel/";
 
 /// Why a file is not a plugin for this host.
@@ -45,6 +47,9 @@ pub enum VersionError {
 /// # Errors
 /// Says what the file is instead.
 pub(super) fn check(bytes: &[u8]) -> Result<String, VersionError> {
+    if !bytes.starts_with(MAGIC) {
+        return Err(VersionError::Broken(String::from("it does not begin like one")));
+    }
     let broken = |error: wasmparser::BinaryReaderError| VersionError::Broken(error.to_string());
     let mut exports: Vec<String> = Vec::new();
     let mut depth = 0_u32;

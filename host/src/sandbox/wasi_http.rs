@@ -3,27 +3,23 @@
 //! Requests and answers are taken whole, so that placeholders in a body are replaced, caps hold and
 //! a dripping peer meets the same time limits as behind `http.fetch`.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use tokio::time::Instant;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use crate::{
-    egress::{BindingEgress, FetchError},
-    limits,
-};
+use super::door::Door;
+use crate::{egress::FetchError, limits};
 
 /// Sends what a guest hands to `wasi:http/outgoing-handler`.
 pub(super) struct Hooks {
-    egress: Option<Arc<BindingEgress>>,
+    door: Option<Door>,
     pub(super) deadline: Instant,
 }
 
 impl Hooks {
-    pub(super) const fn new(egress: Option<Arc<BindingEgress>>, deadline: Instant) -> Self {
-        Self { egress, deadline }
+    pub(super) const fn new(door: Option<Door>, deadline: Instant) -> Self {
+        Self { door, deadline }
     }
 }
 
@@ -41,13 +37,13 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _transmitted: IoResult,
     ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, IoResult), Error>> + Send> {
-        let egress = self.egress.clone();
+        let door = self.door.clone();
         let mut timeout = self.deadline.saturating_duration_since(Instant::now());
         if let Some(first_byte) = options.and_then(|options| options.first_byte_timeout) {
             timeout = timeout.min(first_byte);
         }
         Box::new(async move {
-            let Some(egress) = egress else { return Err(Error::HttpRequestDenied) };
+            let Some(door) = door else { return Err(Error::HttpRequestDenied) };
             let (mut head, body) = request.into_parts();
             // wasmtime sets the first, and the body's real length decides the second.
             head.headers.remove(http::header::HOST);
@@ -57,7 +53,7 @@ impl WasiHttpHooks for Hooks {
                 .await
                 .map_err(|_| Error::HttpRequestBodySize(None))?
                 .to_bytes();
-            let response = egress
+            let response = door
                 .fetch(http::Request::from_parts(head, body), timeout)
                 .await
                 .map_err(|error| to_wasi(&error))?;

@@ -18,7 +18,7 @@ use crate::{ids::PluginName, limits};
 /// What a worker is told.
 pub(super) enum Message {
     /// Do this.
-    Job(Job),
+    Job(Box<Job>),
     /// Shut the instance down and end.
     Stop,
 }
@@ -45,27 +45,29 @@ pub(super) async fn run(binding: &Binding, worker: u64, first: Job) {
         let Job { call, reply } = job;
         let instance = match held.take() {
             Some(held) => held,
-            None => match Instance::start(&binding.engine, &binding.spec).await {
-                Ok(instance) => {
-                    binding.observer.instance_started(binding.spec.plugin.name());
-                    Held::new(instance, binding)
+            None => {
+                match Instance::start(&binding.engine, &binding.spec, &binding.observer).await {
+                    Ok(instance) => {
+                        binding.observer.instance_started(binding.spec.plugin.name());
+                        Held::new(instance, binding)
+                    }
+                    Err(StartError::Fault(fault)) => {
+                        binding.struck(&fault);
+                        reply.give(Outcome::Fault(fault), Usage::default());
+                        return;
+                    }
+                    Err(StartError::Refused { problem, temporary: true }) => {
+                        let scope = RetryScope::Credential;
+                        let outcome = Outcome::Retry { problem, after: None, scope };
+                        reply.give(outcome, Usage::default());
+                        return;
+                    }
+                    Err(StartError::Refused { problem, temporary: false }) => {
+                        reply.give(Outcome::Misconfigured(problem), Usage::default());
+                        return;
+                    }
                 }
-                Err(StartError::Fault(fault)) => {
-                    binding.struck(&fault);
-                    reply.give(Outcome::Fault(fault), Usage::default());
-                    return;
-                }
-                Err(StartError::Refused { problem, temporary: true }) => {
-                    let scope = RetryScope::Credential;
-                    let outcome = Outcome::Retry { problem, after: None, scope };
-                    reply.give(outcome, Usage::default());
-                    return;
-                }
-                Err(StartError::Refused { problem, temporary: false }) => {
-                    reply.give(Outcome::Misconfigured(problem), Usage::default());
-                    return;
-                }
-            },
+            }
         };
         let Held { instance, born, age_max, calls, ended } = instance;
         let (outcome, usage, back) = instance.send(call).await;
@@ -111,7 +113,7 @@ async fn wait(
         Err(_) => messages.recv().await,
     };
     match message {
-        Some(Message::Job(job)) => Some(job),
+        Some(Message::Job(job)) => Some(*job),
         Some(Message::Stop) | None => None,
     }
 }

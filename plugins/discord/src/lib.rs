@@ -32,13 +32,13 @@ const USER_AGENT: &str = concat!("DiscordBot (Conductor, ", env!("CARGO_PKG_VERS
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// As a bot: the channel to send to when a notification names no target.
-    #[schemars(regex(pattern = "^[0-9]{1,20}$"))]
+    #[schemars(regex(pattern = "^(0|[1-9][0-9]{0,19})$"))]
     channel_id: Option<String>,
     /// Through a webhook: the number in its URL. The text behind it is the secret WEBHOOK_TOKEN.
-    #[schemars(regex(pattern = "^[0-9]{1,20}$"))]
+    #[schemars(regex(pattern = "^(0|[1-9][0-9]{0,19})$"))]
     webhook_id: Option<String>,
     /// Through a webhook: the thread to send to when a notification names no target.
-    #[schemars(regex(pattern = "^[0-9]{1,20}$"))]
+    #[schemars(regex(pattern = "^(0|[1-9][0-9]{0,19})$"))]
     thread_id: Option<String>,
     /// Where the API is, for a proxy or a test.
     #[serde(default = "default_api_base")]
@@ -208,14 +208,17 @@ impl Discord {
     }
 }
 
-/// Discord's ids are numbers. Anything else would become a part of the path.
+/// Discord's ids are numbers in one form only, `^(0|[1-9][0-9]*)$` in its OpenAPI description. Anything
+/// else would become a part of the path.
 fn snowflake(id: &str) -> Result<&str, SendError> {
-    if (1..=20).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_digit()) {
+    let is_number = (1..=20).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number && (id == "0" || !id.starts_with('0')) {
         return Ok(id);
     }
     Err(SendError::rejected(
         "invalid_target",
-        "the target must be the id of a Discord channel or thread: digits only",
+        "the target must be the id of a Discord channel or thread: digits only, without a zero in \
+         front",
     ))
 }
 

@@ -71,7 +71,7 @@ fn a_notification_may_name_another_channel_but_nothing_that_is_no_id() {
     discord.send(&message).unwrap();
     assert!(host.requests()[0].url.ends_with("/channels/77/messages"));
 
-    for bad in ["general", "77/../88", "7 7", "٧", &"7".repeat(21)] {
+    for bad in ["general", "77/../88", "7 7", "٧", "077", "00", &"7".repeat(21)] {
         message.target = Some((*bad).into());
         let error = discord.send(&message).unwrap_err();
         assert!(matches!(error, SendError::Rejected(problem) if problem.code == "invalid_target"));

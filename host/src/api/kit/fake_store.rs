@@ -10,7 +10,6 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use crate::{
-    clock::UnixMs,
     ids::{NotificationId, TenantId},
     outcomes::Ending,
     store::{
@@ -82,6 +81,7 @@ impl FakeStore {
                 status.row.state = State::Delivered;
                 status.row.provider_id.clone_from(provider_id);
             }
+            Ending::Cancelled => status.row.state = State::Cancelled,
             Ending::Dead { outcome, code, detail } => {
                 status.row.state = State::Dead;
                 status.row.last_error.clone_from(detail);
@@ -242,7 +242,5 @@ impl Store for FakeStore {
         self.tables().health.clone().unwrap_or(Health::Ok)
     }
 
-    async fn close(&self) {
-        let _: UnixMs = super::NOW;
-    }
+    async fn close(&self) {}
 }

@@ -1,7 +1,7 @@
 //! channels.toml, and the channels that core plugins give to everybody.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -40,20 +40,20 @@ pub(super) const KEYS: &[&str] = &[
 
 /// Reads the file and gives the channels to their tenants.
 pub(super) fn load(plugins: &Plugins, tenants: &mut Tenants, context: &mut Context<'_>) {
-    let mut named = HashMap::new();
+    let mut entries = Entries::new();
     match Document::read(context.folder, CHANNELS_FILE) {
-        Ok(document) => read_all(&document, plugins, tenants, &mut named, context),
+        Ok(document) => read_all(&document, plugins, tenants, &mut entries, context),
         Err(problem) => context.findings.problem(problem),
     }
-    add_core(plugins, tenants, &named);
+    add_core(plugins, tenants, &entries);
     let core = plugins.valid.values().filter(|plugin| plugin.scope == Scope::Core);
     let core: BTreeSet<ChannelName> =
         core.filter_map(|plugin| plugin.name.as_str().parse().ok()).collect();
     let core = (!plugins.unknown).then_some(&core);
-    for (id, entries) in named {
-        let channels = fallbacks::checked(entries, core, &context.suggester, &mut context.findings);
-        if let Some(tenant) = tenants.valid.get_mut(&id) {
-            tenant.channels.extend(channels);
+    fallbacks::check(&mut entries, core, &context.suggester, &mut context.findings);
+    for ((id, name), entry) in entries {
+        if let (Some(tenant), Some(channel)) = (tenants.valid.get_mut(&id), entry.channel) {
+            tenant.channels.insert(name, channel);
         }
     }
 }
@@ -62,7 +62,7 @@ fn read_all(
     document: &Document,
     plugins: &Plugins,
     tenants: &Tenants,
-    named: &mut HashMap<TenantId, Entries>,
+    entries: &mut Entries,
     context: &mut Context<'_>,
 ) {
     let Some(table) = document.parse(&mut context.findings) else { return };
@@ -73,15 +73,14 @@ fn read_all(
         let optional = entry.flag("optional", false, &mut context.findings);
         let owner = owner(&entry, tenants, context);
         let plugin = plugin(&entry, plugins, context);
-        let name = name(&entry, owner, named, context);
+        let name = name(&entry, owner, entries, context);
         let fallback = entry.parsed_list::<ChannelName>("fallback", &mut context.findings);
         let fallback = fallback.unwrap_or_default();
         let channel = read(&entry, name.as_ref(), plugin, owner, (plugins, tenants), context);
         let usable = context.findings.settle(mark, optional);
         if let (Some(owner), Some(name)) = (owner, name) {
-            let channel = channel.filter(|_| usable);
-            let entry = Entry { origin: name.origin, channel, fallback };
-            named.entry(owner).or_default().insert(name.value, entry);
+            let channel = channel.filter(|_| usable).map(Arc::new);
+            entries.insert((owner, name.value), Entry { origin: name.origin, channel, fallback });
         }
     }
 }
@@ -125,7 +124,7 @@ fn plugin(
 fn name(
     entry: &Fields<'_>,
     owner: Option<TenantId>,
-    named: &HashMap<TenantId, Entries>,
+    entries: &Entries,
     context: &mut Context<'_>,
 ) -> Option<At<ChannelName>> {
     let key = if entry.table.contains_key("name") { "name" } else { "channel_type" };
@@ -136,7 +135,7 @@ fn name(
         "name" => entry.parsed::<ChannelName>(key, &mut context.findings)?,
         _ => At { value: text?.parse().ok()?, origin },
     };
-    let first = owner.and_then(|owner| named.get(&owner)?.get(&name.value));
+    let first = owner.and_then(|owner| entries.get(&(owner, name.value.clone())));
     if let Some(Entry { origin, .. }) = first {
         context.findings.wrong(
             &name.origin,
@@ -239,7 +238,7 @@ fn general_options(
 }
 
 /// Gives every tenant a channel of each core plugin. Tenants that change nothing share one.
-fn add_core(plugins: &Plugins, tenants: &mut Tenants, named: &HashMap<TenantId, Entries>) {
+fn add_core(plugins: &Plugins, tenants: &mut Tenants, entries: &Entries) {
     for plugin in plugins.valid.values().filter(|plugin| plugin.scope == Scope::Core) {
         let Ok(name) = plugin.name.as_str().parse::<ChannelName>() else { continue };
         let Some(shared_options) = plugins.options.get(&plugin.name) else { continue };
@@ -257,7 +256,7 @@ fn add_core(plugins: &Plugins, tenants: &mut Tenants, named: &HashMap<TenantId, 
         for id in ids {
             // A channel of the file comes first, even when it is not usable: what it was meant to
             // be is not known.
-            if named.get(&id).is_some_and(|channels| channels.contains_key(&name)) {
+            if entries.contains_key(&(id, name.clone())) {
                 continue;
             }
             let options = general_options(plugin, id, plugins, tenants);

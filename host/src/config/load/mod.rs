@@ -7,6 +7,7 @@
 mod channels;
 mod context;
 mod credentials;
+mod defaults;
 mod fallbacks;
 mod grants;
 mod options;

@@ -5,16 +5,23 @@ use std::{
     sync::Arc,
 };
 
-use super::{context::Context, credentials, options, plugins::Plugins, unique::Unique, values};
+use super::{
+    context::Context,
+    credentials,
+    defaults::{self, Defaults, access_of, limits_of},
+    options,
+    plugins::Plugins,
+    unique::Unique,
+    values,
+};
 use crate::{
     config::{
         ADMIN_KEY_VARIABLE, TENANTS_FILE,
         document::Document,
         fields::Fields,
         findings::At,
-        model::{Object, Origin, Tenant, TenantLimits},
+        model::{Object, Origin, Tenant},
     },
-    egress::AddressRange,
     ids::{Digest, PluginName, TenantId},
     limits,
 };
@@ -51,21 +58,6 @@ pub(super) struct Tenants {
     pub(super) unknown: bool,
 }
 
-/// `[defaults]`.
-struct Defaults {
-    limits: Limits,
-    cors: Vec<Arc<str>>,
-    access_sources: Vec<AddressRange>,
-}
-
-/// `[tenant.limits]` as far as it says something.
-#[derive(Clone, Copy, Default)]
-struct Limits {
-    rate_per_s: Option<f64>,
-    burst: Option<u32>,
-    queue_max: Option<u64>,
-}
-
 /// Reads the file.
 pub(super) fn load(plugins: &Plugins, context: &mut Context<'_>) -> Tenants {
     let document = match Document::read(context.folder, TENANTS_FILE) {
@@ -80,7 +72,7 @@ pub(super) fn load(plugins: &Plugins, context: &mut Context<'_>) -> Tenants {
     };
     let root = Fields::root(&document, &table);
     root.only(ROOT_KEYS, &context.suggester, &mut context.findings);
-    let defaults = defaults(&root, context);
+    let defaults = defaults::read(&root, context);
     let entries = root.tables("tenant", "[[tenant]]", &mut context.findings);
     if entries.is_empty() {
         context.findings.wrong(
@@ -153,13 +145,16 @@ fn read(
     for port in &ports {
         unique.port(port, who, &mut context.findings);
     }
-    let limits = own_limits(entry, "limits", "[tenant.limits]", context).over(defaults.limits);
+    let limits = limits_of(entry, "[tenant.limits]", context).over(defaults.limits);
+    let access_sources = access_of(entry, "[tenant.access]", context);
+    let cors = values::cors(entry, &mut context.findings);
+    let plugins_allowed = business_plugins(entry, plugins, context);
+    let options = tenant_options(entry, plugins, context);
     let tenant = Tenant {
-        plugins: business_plugins(entry, plugins, context),
-        cors: values::cors(entry, &mut context.findings).unwrap_or_else(|| defaults.cors.clone()),
+        plugins: plugins_allowed,
+        cors: cors.unwrap_or_else(|| defaults.cors.clone()),
         limits: limits.complete(),
-        access_sources: access(entry, "[tenant.access]", context)
-            .unwrap_or_else(|| defaults.access_sources.clone()),
+        access_sources: access_sources.or_else(|| defaults.access_sources.clone())?,
         channels: BTreeMap::new(),
         origin: entry.origin(),
         key_hashes: keys.iter().map(|(_, hash)| *hash).collect(),
@@ -170,7 +165,6 @@ fn read(
         name: Arc::from(name.unwrap_or_default()),
         slug: slug.map_or_else(|| Arc::from(""), |slug| slug.value),
     };
-    let options = tenant_options(entry, plugins, context);
     // Without an id there is a problem, and the entry is not used.
     id.map(|_| (tenant, options))
 }
@@ -232,6 +226,18 @@ fn keys(
             );
             continue;
         }
+        if !key.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+            context.findings.wrong(
+                &name.origin,
+                format!(
+                    "the key in {} has a space or a character that cannot stand in an \
+                     `Authorization` header; use letters and digits, for example from \
+                     `openssl rand -hex 32`",
+                    name.value
+                ),
+            );
+            continue;
+        }
         let hash = Digest::of(key.expose().as_bytes()).0;
         unique.key(hash, &name, id, who, &mut context.findings);
         if !keys.iter().any(|(_, known)| *known == hash) {
@@ -277,80 +283,6 @@ fn tenant_options(
         all.extend(options.map(|options| (written.to_owned(), options)));
     }
     all
-}
-
-fn defaults(root: &Fields<'_>, context: &mut Context<'_>) -> Defaults {
-    let Some(fields) = root.table("defaults", "[defaults]", &mut context.findings) else {
-        return Defaults {
-            limits: Limits::default(),
-            cors: Vec::new(),
-            access_sources: Vec::new(),
-        };
-    };
-    let mark = context.findings.mark();
-    fields.only(&["limits", "cors", "access"], &context.suggester, &mut context.findings);
-    let defaults = Defaults {
-        limits: own_limits(&fields, "limits", "[defaults.limits]", context),
-        cors: values::cors(&fields, &mut context.findings).unwrap_or_default(),
-        access_sources: access(&fields, "[defaults.access]", context).unwrap_or_default(),
-    };
-    context.findings.settle(mark, false);
-    defaults
-}
-
-fn own_limits(
-    entry: &Fields<'_>,
-    key: &str,
-    title: &'static str,
-    context: &mut Context<'_>,
-) -> Limits {
-    let findings = &mut context.findings;
-    let Some(fields) = entry.table(key, title, findings) else { return Limits::default() };
-    fields.only(&["rate", "burst", "queue"], &context.suggester, findings);
-    let rate_bounds = limits::RATE_PER_S_MIN..=limits::RATE_PER_S_MAX;
-    Limits {
-        rate_per_s: fields.number("rate", rate_bounds, findings),
-        burst: fields
-            .whole("burst", 1..=u64::from(limits::BURST_MAX), findings)
-            .and_then(|burst| u32::try_from(burst).ok()),
-        queue_max: fields.whole("queue", 1..=limits::QUEUE_PER_TENANT_MAX, findings),
-    }
-}
-
-impl Limits {
-    /// These, and where they say nothing, `below`.
-    fn over(self, below: Self) -> Self {
-        Self {
-            rate_per_s: self.rate_per_s.or(below.rate_per_s),
-            burst: self.burst.or(below.burst),
-            queue_max: self.queue_max.or(below.queue_max),
-        }
-    }
-
-    fn complete(self) -> TenantLimits {
-        // One second's worth, unless it is said.
-        let worth = self.rate_per_s.unwrap_or(1.0).ceil().clamp(1.0, f64::from(limits::BURST_MAX));
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-        let burst = worth as u32;
-        TenantLimits {
-            rate_per_s: self.rate_per_s,
-            burst: self.burst.unwrap_or(burst),
-            queue_max: self.queue_max.unwrap_or(limits::QUEUE_PER_TENANT_DEFAULT),
-        }
-    }
-}
-
-/// `[tenant.access] sources`, if the tenant says something about it.
-fn access(
-    entry: &Fields<'_>,
-    title: &'static str,
-    context: &mut Context<'_>,
-) -> Option<Vec<AddressRange>> {
-    let findings = &mut context.findings;
-    let fields = entry.table("access", title, findings)?;
-    fields.only(&["sources"], &context.suggester, findings);
-    let sources = fields.parsed_list::<AddressRange>("sources", findings)?;
-    Some(sources.into_iter().map(|source| source.value).collect())
 }
 
 fn fallback(

@@ -66,7 +66,8 @@ struct Shared {
 /// The store in a file. Dropping it ends the writer after what was waiting, as [`Store::close`] does.
 ///
 /// On a full disk ([`Health::ReadOnly`]) new notifications are refused by [`Store::enqueue`] itself.
-/// Keep calling it: each call, once a second, is also what finds out that there is room again.
+/// Each call for the writer, and each of [`Store::ready`], once a second at most, is also what finds
+/// out that there is room again.
 pub struct SqliteStore {
     shared: std::sync::Arc<Shared>,
     readers: Readers,
@@ -135,6 +136,12 @@ impl Store for SqliteStore {
     }
 
     async fn ready(&self) -> Result<Vec<Ready>, StoreError> {
+        // On a full disk the writer looks for room whenever it has something to do. Callers stay
+        // away from a host that is not ready, so this question, asked once a second, is that too.
+        if self.shared.condition.is_read_only() {
+            let looked = self.submit(Lease { wants: Vec::new(), ttl: Duration::ZERO }).await;
+            tracing::debug!(ok = looked.is_ok(), "looked for room");
+        }
         self.ask(reads::ready).await
     }
 

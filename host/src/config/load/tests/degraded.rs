@@ -55,3 +55,15 @@ fn a_bad_channel_is_not_replaced_by_the_implicit_one() {
     assert_eq!(loaded.problems.len(), 1);
     assert!(loaded.config.tenants.values().next().unwrap().channels.is_empty());
 }
+
+#[test]
+fn a_tenant_is_not_open_to_all_because_the_default_access_is_wrong() {
+    let own = "[tenant.access]\nsources = [\"10.0.0.0/8\"]\n";
+    for wrong in ["access = 1\n", "access.sources = [\"x\"]\n", "access.source = []\n"] {
+        let tenants = tenant(1, "A", "") + &tenant(2, "B", own) + "[defaults]\n" + wrong;
+        let loaded = Setup { tenants, ..Setup::new() }.load();
+        assert_eq!(loaded.problems.len(), 1, "{:#?}", loaded.problems);
+        let left: Vec<&str> = loaded.config.tenants.values().map(|tenant| &*tenant.name).collect();
+        assert_eq!(left, ["B"]);
+    }
+}

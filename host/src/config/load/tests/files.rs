@@ -142,3 +142,40 @@ fn thousands_of_unknown_tenants_do_not_take_long() {
     Setup { tenants, channels, ..Setup::new() }.load();
     assert!(started.elapsed().as_secs() < 20);
 }
+
+#[test]
+fn a_file_that_is_cut_anywhere_is_read_or_refused_but_nothing_else() {
+    let mut setup = Setup::new();
+    setup.channels = channel("discord", "provider_secret_env = \"TOKEN\"\n[channel.retry]\n");
+    let whole = setup.load();
+    assert_eq!(whole.problems, []);
+    let path = setup.folder.path().join(TENANTS_FILE);
+    for length in 0..setup.tenants.len() - 1 {
+        std::fs::write(&path, &setup.tenants[..length]).unwrap();
+        let loaded = setup.load_as_is();
+        assert!(!loaded.problems.is_empty(), "cut at {length}");
+        assert!(loaded.config.tenants.is_empty(), "cut at {length}");
+    }
+}
+
+#[test]
+fn a_file_cannot_exhaust_the_stack() {
+    let nested = format!("a = {}1{}", "[".repeat(100_000), "]".repeat(100_000));
+    let plugins = format!("[[plugin]]\nname = \"x\"\n[plugin.options]\n{nested}\n");
+    let setup = Setup { plugins, ..Setup::new() };
+    assert!(setup.problems()[0].starts_with("plugins.toml:4: "), "{:#?}", setup.problems()[0]);
+    let dotted = format!("[[plugin]]\nname = \"x\"\noptions{} = 1\n", ".a".repeat(100_000));
+    let setup = Setup { plugins: dotted, ..Setup::new() };
+    assert!(setup.problems()[0].starts_with("plugins.toml:3: "), "{:#?}", setup.problems()[0]);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_loader_panic(text in "[\\[\\]a-z_=\"'{}$.:0-9\n ,-]{0,200}") {
+        let mut setup = Setup::new();
+        setup.channels = channel("discord", &text);
+        setup.tenants += &text;
+        setup.plugins += &text;
+        setup.load();
+    }
+}

@@ -52,13 +52,16 @@ fn a_key_of_two_tenants_opens_neither() {
 }
 
 #[test]
-fn a_key_must_be_there_and_long_enough() {
+fn a_key_must_be_there_and_long_enough_and_fit_into_a_header() {
     for (name, part) in [
         ("NOPE", "the environment variable NOPE is not set"),
         ("EMPTY", "the environment variable EMPTY is empty"),
         ("TOKEN", "the key in TOKEN has 7 characters"),
+        ("SPACE", "the key in SPACE has a space"),
     ] {
-        let setup = Setup { tenants: tenant(1, "A", "").replace("A_KEY", name), ..Setup::new() };
+        let tenants = tenant(1, "A", "").replace("A_KEY", name);
+        let mut setup = Setup { tenants, ..Setup::new() };
+        setup.variables.push((String::from("SPACE"), format!("{KEY} ")));
         let problem = setup.problem();
         assert!(problem.starts_with("tenants.toml:4: ") && problem.contains(part), "{problem}");
         assert!(setup.load().config.tenants.is_empty());

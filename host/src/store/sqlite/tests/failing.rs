@@ -120,6 +120,24 @@ async fn a_full_disk_refuses_new_notifications_settles_old_ones_and_resumes_by_i
 }
 
 #[tokio::test]
+async fn room_on_a_full_disk_is_noticed_though_nothing_new_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let mail = lane(1, "mail");
+    accept(&store, new(&mail)).await;
+    pages_at_most(&store, 1).await;
+    let payload = bytes::Bytes::from(vec![0; 40_000]);
+    store.enqueue(vec![NewNotification { payload, ..new(&mail) }]).await.expect_err("no room");
+
+    pages_at_most(&store, 1_000).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1_050)).await;
+    assert_eq!(store.ready().await.unwrap().len(), 1);
+    assert_eq!(store.health(), Health::Ok);
+    store.close().await;
+    check(folder.path());
+}
+
+#[tokio::test]
 async fn a_rolled_back_transaction_leaves_no_trace_in_memory() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());

@@ -1,0 +1,339 @@
+//! One entry for each route: what it takes and everything it may answer.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::{
+    ContentBuilder, HttpMethod, Ref, RefOr, Required, Response, ResponseBuilder,
+    path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
+    request_body::RequestBodyBuilder,
+    schema::{ArrayBuilder, ObjectBuilder, Schema, Type},
+    security::SecurityRequirement,
+};
+
+use super::{ADMIN_KEY, TENANT_KEY};
+use crate::{
+    api::{kinds, problem::Kind},
+    limits::BATCH_ITEMS_MAX,
+    observe::Route,
+};
+
+/// Who may call.
+enum Access {
+    Tenant,
+    Everybody,
+    EverybodyAndMoreForOperators,
+}
+
+/// What the body is.
+enum Takes {
+    Nothing,
+    One,
+    Many,
+}
+
+/// One route.
+struct Entry {
+    route: Route,
+    id: &'static str,
+    summary: &'static str,
+    access: Access,
+    takes: Takes,
+    /// Status, what it means, media type, and the schema of the body if it has one of JSON.
+    good: &'static [(&'static str, &'static str, &'static str, Option<&'static str>)],
+    /// Problems beyond those that every route of its kind has.
+    bad: &'static [Kind],
+    /// Where, name, meaning.
+    parameters: &'static [(ParameterIn, &'static str, &'static str)],
+}
+
+const JSON: &str = "application/json";
+const ID: (ParameterIn, &str, &str) = (ParameterIn::Path, "id", "The notification's id (UUIDv7).");
+
+const ENTRIES: &[Entry] = &[
+    Entry {
+        route: Route::Notify,
+        id: "notify",
+        summary: "Accept a notification durably and wait for its outcome",
+        access: Access::Tenant,
+        takes: Takes::One,
+        good: &[
+            ("200", "Delivered in time.", JSON, Some("Accepted")),
+            (
+                "202",
+                "Accepted, and not finished; Location says where to ask.",
+                JSON,
+                Some("Accepted"),
+            ),
+        ],
+        bad: &[
+            kinds::MALFORMED_JSON,
+            kinds::INVALID_REQUEST,
+            kinds::MESSAGE_TOO_LONG,
+            kinds::UNKNOWN_CHANNEL,
+            kinds::BODY_TIMEOUT,
+            kinds::IDEMPOTENCY_IN_PROGRESS,
+            kinds::STATE_CONFLICT,
+            kinds::CANCELLED,
+            kinds::BODY_TOO_LARGE,
+            kinds::UNSUPPORTED_MEDIA_TYPE,
+            kinds::IDEMPOTENCY_KEY_REUSED,
+            kinds::REJECTED,
+            kinds::EXPIRED,
+            kinds::CHANNEL_MISCONFIGURED,
+            kinds::DELIVERY_FAILED,
+            kinds::RATE_LIMITED,
+            kinds::QUEUE_FULL,
+            kinds::STORE_UNAVAILABLE,
+            kinds::OUTCOME_UNKNOWN,
+        ],
+        parameters: &[
+            (
+                ParameterIn::Header,
+                "Prefer",
+                "`wait=N` (0 to 30 s, otherwise 10) or `respond-async` (RFC 7240).",
+            ),
+            (
+                ParameterIn::Header,
+                "Idempotency-Key",
+                "At most 255 characters, remembered for 24 hours. A repetition is answered with the \
+                 first result and `Idempotency-Replay: true`.",
+            ),
+        ],
+    },
+    Entry {
+        route: Route::Batch,
+        id: "notifyBatch",
+        summary: "Accept many notifications in one transaction; a bad one fails alone",
+        access: Access::Tenant,
+        takes: Takes::Many,
+        good: &[("202", "One result for each.", JSON, Some("BatchView"))],
+        bad: &[
+            kinds::MALFORMED_JSON,
+            kinds::INVALID_REQUEST,
+            kinds::BODY_TIMEOUT,
+            kinds::BODY_TOO_LARGE,
+            kinds::UNSUPPORTED_MEDIA_TYPE,
+            kinds::STORE_UNAVAILABLE,
+            kinds::OUTCOME_UNKNOWN,
+        ],
+        parameters: &[(
+            ParameterIn::Header,
+            "Idempotency-Key",
+            "At most 255 characters, remembered for 24 hours, for each notification of the batch.",
+        )],
+    },
+    Entry {
+        route: Route::List,
+        id: "listNotifications",
+        summary: "The tenant's notifications, newest first",
+        access: Access::Tenant,
+        takes: Takes::Nothing,
+        good: &[("200", "One page.", JSON, Some("NotificationPage"))],
+        bad: &[kinds::INVALID_REQUEST, kinds::STORE_UNAVAILABLE],
+        parameters: &[
+            (
+                ParameterIn::Query,
+                "status",
+                "queued, sending, retrying, delivered, dead or cancelled.",
+            ),
+            (ParameterIn::Query, "channel", "Only of this channel."),
+            (ParameterIn::Query, "from", "Only accepted at this moment or later (RFC 3339)."),
+            (ParameterIn::Query, "to", "Only accepted before this moment (RFC 3339)."),
+            (ParameterIn::Query, "cursor", "`nextCursor` of the page before."),
+            (ParameterIn::Query, "limit", "Rows of the page, 1 to 200; otherwise 50."),
+        ],
+    },
+    Entry {
+        route: Route::Read,
+        id: "readNotification",
+        summary: "One notification with all its attempts",
+        access: Access::Tenant,
+        takes: Takes::Nothing,
+        good: &[("200", "As it stands now.", JSON, Some("NotificationDetail"))],
+        bad: &[kinds::UNKNOWN_NOTIFICATION, kinds::STORE_UNAVAILABLE],
+        parameters: &[ID],
+    },
+    Entry {
+        route: Route::Cancel,
+        id: "cancelNotification",
+        summary: "Take back a notification that has not been sent",
+        access: Access::Tenant,
+        takes: Takes::Nothing,
+        good: &[("200", "It is cancelled.", JSON, Some("StateView"))],
+        bad: &[
+            kinds::UNKNOWN_NOTIFICATION,
+            kinds::STATE_CONFLICT,
+            kinds::STORE_UNAVAILABLE,
+            kinds::OUTCOME_UNKNOWN,
+        ],
+        parameters: &[ID],
+    },
+    Entry {
+        route: Route::Replay,
+        id: "replayNotification",
+        summary: "Send a notification again that is over",
+        access: Access::Tenant,
+        takes: Takes::Nothing,
+        good: &[("202", "It is in the queue again.", JSON, Some("StateView"))],
+        bad: &[
+            kinds::UNKNOWN_NOTIFICATION,
+            kinds::STATE_CONFLICT,
+            kinds::RATE_LIMITED,
+            kinds::STORE_UNAVAILABLE,
+            kinds::OUTCOME_UNKNOWN,
+        ],
+        parameters: &[ID],
+    },
+    Entry {
+        route: Route::Channels,
+        id: "listChannels",
+        summary: "The tenant's channels, and what each takes",
+        access: Access::Tenant,
+        takes: Takes::Nothing,
+        good: &[("200", "All of them.", JSON, Some("ChannelList"))],
+        bad: &[],
+        parameters: &[],
+    },
+    Entry {
+        route: Route::Health,
+        id: "health",
+        summary: "How the host is; answers as long as it lives",
+        access: Access::EverybodyAndMoreForOperators,
+        takes: Takes::Nothing,
+        good: &[("200", "It lives; the body says how well.", JSON, Some("HealthView"))],
+        bad: &[],
+        parameters: &[],
+    },
+    Entry {
+        route: Route::Ready,
+        id: "ready",
+        summary: "Whether to send requests here",
+        access: Access::Everybody,
+        takes: Takes::Nothing,
+        good: &[("200", "Yes.", JSON, Some("ReadyView"))],
+        bad: &[kinds::NOT_READY],
+        parameters: &[],
+    },
+    Entry {
+        route: Route::Metrics,
+        id: "metrics",
+        summary: "The numbers, for Prometheus",
+        access: Access::Everybody,
+        takes: Takes::Nothing,
+        good: &[("200", "A scrape.", "application/openmetrics-text", None)],
+        bad: &[],
+        parameters: &[],
+    },
+    Entry {
+        route: Route::OpenApi,
+        id: "openapi",
+        summary: "This document",
+        access: Access::Everybody,
+        takes: Takes::Nothing,
+        good: &[("200", "OpenAPI 3.1.", JSON, None)],
+        bad: &[],
+        parameters: &[],
+    },
+];
+
+/// Every operation, with its method and path.
+pub(super) fn all() -> impl Iterator<Item = (HttpMethod, &'static str, Operation)> {
+    ENTRIES.iter().map(|entry| {
+        let (method, path) = entry.route.word().split_once(' ').unwrap_or_default();
+        let method = match method {
+            "POST" => HttpMethod::Post,
+            "DELETE" => HttpMethod::Delete,
+            _ => HttpMethod::Get,
+        };
+        (method, path, operation(entry))
+    })
+}
+
+fn operation(entry: &Entry) -> Operation {
+    let mut operation =
+        OperationBuilder::new().operation_id(Some(entry.id)).summary(Some(entry.summary));
+    for (place, name, meaning) in entry.parameters {
+        operation = operation.parameter(parameter(place, name, meaning));
+    }
+    for (status, meaning, media_type, schema) in entry.good {
+        operation = operation.response(*status, good(meaning, media_type, *schema));
+    }
+    for (status, kinds) in problems(entry) {
+        operation = operation.response(status.to_string(), problem(&kinds));
+    }
+    let one = || Ref::from_schema_name("NotificationRequest");
+    let schema: Option<RefOr<Schema>> = match entry.takes {
+        Takes::Nothing => None,
+        Takes::One => Some(one().into()),
+        Takes::Many => Some(
+            ArrayBuilder::new()
+                .items(one())
+                .min_items(Some(1))
+                .max_items(Some(BATCH_ITEMS_MAX))
+                .into(),
+        ),
+    };
+    if let Some(schema) = schema {
+        let content = ContentBuilder::new().schema(Some(schema)).build();
+        let body = RequestBodyBuilder::new().content(JSON, content).required(Some(Required::True));
+        operation = operation.request_body(Some(body.build()));
+    }
+    let security = |name: &str| SecurityRequirement::new(name, Vec::<String>::new());
+    match entry.access {
+        Access::Tenant => operation.security(security(TENANT_KEY)),
+        Access::Everybody => operation,
+        Access::EverybodyAndMoreForOperators => {
+            operation.security(SecurityRequirement::default()).security(security(ADMIN_KEY))
+        }
+    }
+    .build()
+}
+
+fn parameter(place: &ParameterIn, name: &str, meaning: &str) -> Parameter {
+    let is_path = matches!(place, ParameterIn::Path);
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(place.clone())
+        .description(Some(meaning))
+        .required(if is_path { Required::True } else { Required::False })
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .build()
+}
+
+fn good(meaning: &str, media_type: &str, schema: Option<&str>) -> Response {
+    let content = match schema {
+        Some(name) => ContentBuilder::new().schema(Some(Ref::from_schema_name(name))).build(),
+        None => ContentBuilder::new().build(),
+    };
+    ResponseBuilder::new().description(meaning).content(media_type, content).build()
+}
+
+/// The problems of a route by status, with those that every route of its kind has.
+fn problems(entry: &Entry) -> BTreeMap<u16, Vec<Kind>> {
+    let of_tenants = [
+        kinds::NO_KEY,
+        kinds::WRONG_KEY,
+        kinds::WRONG_CONTEXT,
+        kinds::SOURCE_DENIED,
+        kinds::STOPPING,
+    ];
+    let of_access = match entry.access {
+        Access::Tenant => &of_tenants[..],
+        Access::Everybody | Access::EverybodyAndMoreForOperators => &[],
+    };
+    let mut by_status = BTreeMap::<u16, Vec<Kind>>::new();
+    for kind in of_access.iter().chain(entry.bad).chain(&[kinds::INTERNAL]) {
+        by_status.entry(kind.status.as_u16()).or_default().push(*kind);
+    }
+    by_status
+}
+
+fn problem(kinds: &[Kind]) -> Response {
+    let lines: Vec<String> =
+        kinds.iter().map(|kind| format!("{} (`/problems/{}`)", kind.title, kind.slug)).collect();
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    ResponseBuilder::new()
+        .description(format!("{}.", lines.join("; ")))
+        .content("application/problem+json", content)
+        .build()
+}

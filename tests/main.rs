@@ -1,0 +1,25 @@
+//! The black-box suite: the real binary in a folder of its own, spoken to over HTTP, signals and
+//! files, with providers that are doubles on the loopback. See `kit` for the tools.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    clippy::large_futures,
+    reason = "the rules for the host: a test may panic, and is no part of the host"
+)]
+
+mod bad_input;
+mod channels;
+mod delivery;
+mod guests;
+mod kit;
+mod notify;
+mod reload;
+mod shutdown;
+mod start;
+mod surface;
+mod swap;
+mod tidy;
