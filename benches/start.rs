@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context as _, Result, anyhow};
 use conductor::{
     clock::Clock,
-    egress::Egress,
+    egress::{Egress, FetchError},
     envelope::Envelope,
     generation::Generation,
     ids::{NotificationId, PluginName, TenantId},
@@ -99,6 +99,7 @@ struct Nobody;
 impl Observer for Nobody {
     fn instance_started(&self, _plugin: &PluginName) {}
     fn call(&self, _plugin: &PluginName, _usage: &Usage) {}
+    fn fetched(&self, _plugin: &PluginName, _answer: std::result::Result<u16, &FetchError>) {}
     fn fault(&self, _plugin: &PluginName, _kind: FaultKind) {}
     fn instance_ended(&self, _plugin: &PluginName) {}
     fn fetched(&self, _plugin: &PluginName, _answer: Result<u16, &conductor::egress::FetchError>) {}

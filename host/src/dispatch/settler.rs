@@ -27,9 +27,8 @@ pub(super) struct Settler {
     finished: mpsc::Sender<Finished>,
 }
 
-/// A decided delivery: what to write, and what to tell when it is written.
-struct Decided {
-    settle: Settle,
+/// What to tell when a decided delivery is written.
+struct News {
     finished: Finished,
     ending: Option<Ending>,
     id: crate::ids::NotificationId,
@@ -48,13 +47,12 @@ impl Settler {
     pub(super) async fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
         while self.completed.recv_many(&mut batch, BATCH).await > 0 {
-            let decided: Vec<_> = batch.drain(..).map(|completed| self.decide(completed)).collect();
-            self.settle(decided).await;
+            let (items, news) = batch.drain(..).map(|completed| self.decide(completed)).unzip();
+            self.settle(items, news).await;
         }
     }
 
-    async fn settle(&self, decided: Vec<Decided>) {
-        let items: Vec<Settle> = decided.iter().map(|one| one.settle.clone()).collect();
+    async fn settle(&self, items: Vec<Settle>, news: Vec<News>) {
         let results = loop {
             match self.dispatch.store.settle(items.clone()).await {
                 Ok(results) => break results,
@@ -66,7 +64,7 @@ impl Settler {
                 }
             }
         };
-        for (one, result) in decided.into_iter().zip(results) {
+        for (one, result) in news.into_iter().zip(results) {
             if result == Settled::LeaseLost {
                 tracing::warn!(
                     notification = %one.id,
@@ -80,7 +78,7 @@ impl Settler {
         }
     }
 
-    fn decide(&self, completed: Completed) -> Decided {
+    fn decide(&self, completed: Completed) -> (Settle, News) {
         let now = self.dispatch.clock.now();
         let Completed { token, id, lane, started, .. } = &completed;
         let (outcome, attempt, ending, pause) = match &completed.end {
@@ -144,7 +142,7 @@ impl Settler {
         };
         let finished = Finished { lane: lane.clone(), pause };
         let settle = Settle { token: token.clone(), outcome, attempt };
-        Decided { settle, finished, ending, id: *id }
+        (settle, News { finished, ending, id: *id })
     }
 }
 
