@@ -71,7 +71,7 @@ fn reload(report: &mut Report, folder: &Folder) -> Result<()> {
         folder.write("tenants.toml", &changed)?;
         let line = host.line_with("reload: in force")?;
         let line: serde_json::Value = serde_json::from_str(&line)?;
-        times.push(line["took_ms"].as_f64().context("no took_ms")?);
+        times.push(line.get("took_ms").and_then(serde_json::Value::as_f64).context("no took_ms")?);
     }
     let peak = host.usage()?.rss_bytes_peak / 1024.0 / 1024.0;
     report.note(&format!("peak memory after {ROUNDS} reloads: {peak:.0} MiB"));
