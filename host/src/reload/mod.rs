@@ -171,7 +171,17 @@ impl Reloader {
             if !self.parts.degraded {
                 return Err(canaries);
             }
-            generation.problems.extend(canaries);
+            // What is known to be wrong with a channel is not said again because it did not start.
+            let known: BTreeSet<_> = generation
+                .problems
+                .iter()
+                .map(|known| known.origin.as_ref().map(ToString::to_string))
+                .collect();
+            let news = canaries
+                .into_iter()
+                .filter(|new| !known.contains(&new.origin.as_ref().map(ToString::to_string)))
+                .collect::<Vec<_>>();
+            generation.problems.extend(news);
         }
         // What works from now on is kept, like a file that is swapped in later.
         for (name, bytes) in prepared.bytes {

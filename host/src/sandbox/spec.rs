@@ -61,7 +61,10 @@ impl ChannelCheck {
             }
             Err(error) => errors.push(error),
         }
-        if let Err(error) = EgressPolicy::new(&manifest.hosts, &channel.options, &plugin.grants) {
+        // An option that is no URL has been named already, by the schema.
+        if errors.is_empty()
+            && let Err(error) = EgressPolicy::new(&manifest.hosts, &channel.options, &plugin.grants)
+        {
             errors.push(format!("channel \"{}\": {error}", channel.name));
         }
         errors
