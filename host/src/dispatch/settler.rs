@@ -24,7 +24,7 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Settler {
     dispatch: Dispatch,
     completed: mpsc::Receiver<Completed>,
-    finished: mpsc::Sender<Finished>,
+    finished: mpsc::Sender<Vec<Finished>>,
 }
 
 /// What to tell when a decided delivery is written.
@@ -38,7 +38,7 @@ impl Settler {
     pub(super) const fn new(
         dispatch: Dispatch,
         completed: mpsc::Receiver<Completed>,
-        finished: mpsc::Sender<Finished>,
+        finished: mpsc::Sender<Vec<Finished>>,
     ) -> Self {
         Self { dispatch, completed, finished }
     }
@@ -47,6 +47,13 @@ impl Settler {
     pub(super) async fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
         while self.completed.recv_many(&mut batch, BATCH).await > 0 {
+            // The deliveries that end in this moment go into the same transaction.
+            tokio::task::yield_now().await;
+            while batch.len() < BATCH
+                && let Ok(completed) = self.completed.try_recv()
+            {
+                batch.push(completed);
+            }
             let (items, news) = batch.drain(..).map(|completed| self.decide(completed)).unzip();
             self.settle(items, news).await;
         }
@@ -64,6 +71,7 @@ impl Settler {
                 }
             }
         };
+        let mut finished = Vec::with_capacity(news.len());
         for (one, result) in news.into_iter().zip(results) {
             if result == Settled::LeaseLost {
                 tracing::warn!(
@@ -73,9 +81,10 @@ impl Settler {
             } else if let Some(ending) = one.ending {
                 self.dispatch.outcomes.tell(one.id, ending);
             }
-            // The scheduler outlives its deliveries; when it is gone, nobody needs to know.
-            drop(self.finished.send(one.finished).await);
+            finished.push(one.finished);
         }
+        // The scheduler outlives its deliveries; when it is gone, nobody needs to know.
+        drop(self.finished.send(finished).await);
     }
 
     fn decide(&self, completed: Completed) -> (Settle, News) {

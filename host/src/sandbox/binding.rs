@@ -125,13 +125,11 @@ pub struct Binding {
 struct Pool {
     idle: Vec<Idle>,
     live: usize,
-    workers_made: u64,
     crashes: CrashRecord,
     retired: bool,
 }
 
 struct Idle {
-    worker: u64,
     messages: mpsc::Sender<Message>,
     since: Instant,
 }
@@ -209,14 +207,12 @@ impl Binding {
             return Err(Refused::Saturated);
         };
         pool.live += 1;
-        pool.workers_made += 1;
-        let worker = pool.workers_made;
         drop(pool);
         let token = self.workers.token();
         let binding = Arc::clone(self);
         self.tasks.spawn("worker", async move {
             let live = Live(Arc::clone(&binding));
-            worker::run(&binding, worker, *job).await;
+            worker::run(&binding, *job).await;
             drop(live);
             drop(permit);
             drop(token);
@@ -225,21 +221,13 @@ impl Binding {
     }
 
     /// A worker has nothing to do. False when it should end instead.
-    pub(super) fn park(&self, worker: u64, messages: mpsc::Sender<Message>) -> bool {
+    pub(super) fn park(&self, messages: mpsc::Sender<Message>) -> bool {
         let mut pool = self.lock();
         if pool.retired {
             return false;
         }
-        pool.idle.push(Idle { worker, messages, since: Instant::now() });
+        pool.idle.push(Idle { messages, since: Instant::now() });
         true
-    }
-
-    /// A worker was idle for long and wants to end. False when a message is on its way to it.
-    pub(super) fn unpark(&self, worker: u64) -> bool {
-        let mut pool = self.lock();
-        let before = pool.idle.len();
-        pool.idle.retain(|idle| idle.worker != worker);
-        pool.idle.len() < before
     }
 
     pub(super) fn succeeded(&self) {

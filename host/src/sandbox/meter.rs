@@ -35,7 +35,6 @@ impl CpuMeter {
     /// Begins a call at zero.
     pub(super) fn reset(&self) {
         self.used_ns.store(0, Ordering::Relaxed);
-        self.poll_began_ns.store(thread_cpu_ns(), Ordering::Relaxed);
     }
 
     /// Used so far; to be asked from inside the `poll`.

@@ -22,6 +22,7 @@ use crate::{
     config::{Channel, Plugin, Tenant},
     egress::Egress,
     generation::Generation,
+    limits,
     store::Lane,
     tasks::Tasks,
 };
@@ -80,7 +81,22 @@ impl Sandbox {
         observer: Arc<dyn Observer>,
         tasks: Tasks,
     ) -> Arc<Self> {
-        Arc::new(Self { engine, egress, observer, tasks, bindings: Mutex::default() })
+        let sandbox = Arc::new(Self {
+            engine,
+            egress,
+            observer,
+            tasks: tasks.clone(),
+            bindings: Mutex::default(),
+        });
+        let reaped = Arc::downgrade(&sandbox);
+        tasks.spawn("reaper", async move {
+            loop {
+                tokio::time::sleep(limits::INSTANCE_IDLE_MAX / 4).await;
+                let Some(sandbox) = reaped.upgrade() else { return };
+                sandbox.reap_idle();
+            }
+        });
+        sandbox
     }
 
     /// The engine.
@@ -160,6 +176,16 @@ impl Sandbox {
         });
         if retired > 0 {
             tracing::debug!(retired, generation = generation.number, "bindings changed");
+        }
+    }
+
+    /// Ends the instances that have been idle for [`limits::INSTANCE_IDLE_MAX`].
+    fn reap_idle(&self) {
+        let Some(cutoff) = Instant::now().checked_sub(limits::INSTANCE_IDLE_MAX) else { return };
+        let bindings: Vec<_> =
+            self.lock().values().map(|entry| Arc::clone(&entry.binding)).collect();
+        for binding in bindings {
+            while binding.idle_since().is_some_and(|since| since < cutoff) && binding.evict_one() {}
         }
     }
 

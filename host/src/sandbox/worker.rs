@@ -23,9 +23,8 @@ pub(super) enum Message {
     Stop,
 }
 
-/// Serves `first` and then whatever comes, until it has been idle for too long, is told to stop, or
-/// its instance fails.
-pub(super) async fn run(binding: &Binding, worker: u64, first: Job) {
+/// Serves `first` and then whatever comes, until it is told to stop or its instance fails.
+pub(super) async fn run(binding: &Binding, first: Job) {
     let (sender, mut messages) = mpsc::channel(1);
     let mut next = Some(first);
     let mut held: Option<Held> = None;
@@ -33,12 +32,14 @@ pub(super) async fn run(binding: &Binding, worker: u64, first: Job) {
         let job = match next.take() {
             Some(job) => job,
             None => {
-                if !binding.park(worker, sender.clone()) {
+                if !binding.park(sender.clone()) {
                     break;
                 }
-                match wait(binding, worker, &mut messages).await {
-                    Some(job) => job,
-                    None => break,
+                // The registry ends workers that are idle for too long: one clock for all of them,
+                // where a timer each would be set and unset at every call.
+                match messages.recv().await {
+                    Some(Message::Job(job)) => *job,
+                    Some(Message::Stop) | None => break,
                 }
             }
         };
@@ -97,24 +98,6 @@ pub(super) async fn run(binding: &Binding, worker: u64, first: Job) {
     }
     if let Some(held) = held {
         held.end(binding).await;
-    }
-}
-
-/// The next job; none when the worker is to end.
-async fn wait(
-    binding: &Binding,
-    worker: u64,
-    messages: &mut mpsc::Receiver<Message>,
-) -> Option<Job> {
-    let message = match tokio::time::timeout(limits::INSTANCE_IDLE_MAX, messages.recv()).await {
-        Ok(message) => message,
-        Err(_) if binding.unpark(worker) => None,
-        // Somebody took it off the stack in this very moment: the message is coming.
-        Err(_) => messages.recv().await,
-    };
-    match message {
-        Some(Message::Job(job)) => Some(*job),
-        Some(Message::Stop) | None => None,
     }
 }
 

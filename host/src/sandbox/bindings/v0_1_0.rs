@@ -24,8 +24,8 @@ wasmtime::component::bindgen!({
     exports: { default: async },
 });
 
-pub(crate) use conductor::channel::{channel_types, http, log, secrets, state};
-pub(crate) use exports::conductor::channel::metadata;
+pub(crate) use self::conductor::channel::{channel_types, http, log, secrets, state};
+pub(crate) use self::exports::conductor::channel::metadata;
 
 pub(crate) fn priority(priority: Priority) -> channel_types::Priority {
     match priority {
