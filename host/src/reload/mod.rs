@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     clock::{Clock, UnixMs},
-    config::{self, Config, Environment, Problem},
+    config::{self, Config, Environment, Loaded as LoadedConfig, Problem},
     generation::{Current, Generation},
     ids::{Digest, PluginName},
     limits,
@@ -124,6 +124,8 @@ pub struct Reloader {
     wanted: BTreeSet<PluginName>,
     /// What the files were at the last try, successful or not.
     seen: Option<Digest>,
+    /// The files that were read at the last try.
+    known: BTreeSet<PathBuf>,
     /// Whether the last try was rejected, and nothing has mended it since.
     rejected: bool,
 }
@@ -137,6 +139,7 @@ impl Reloader {
             plugins: BTreeMap::new(),
             wanted: BTreeSet::new(),
             seen: None,
+            known: BTreeSet::new(),
             rejected: false,
         }
     }
@@ -291,28 +294,46 @@ impl Reloader {
     }
 
     /// Reads the files, off the async threads.
-    async fn load_config(&self) -> Result<LoadedFiles, Vec<Problem>> {
+    async fn load_config(&mut self) -> Result<LoadedFiles, Vec<Problem>> {
         let dir = self.parts.config_dir.clone();
-        let result = tokio::task::spawn_blocking(move || {
-            let dotenv = dir.join(config::DOTENV_FILE);
-            let environment =
-                Environment::of_process(Some(&dotenv)).map_err(|problem| vec![problem])?;
-            let loaded = config::load(&dir, &environment);
-            let mut files = loaded.files;
-            let own = [config::PLUGINS_FILE, config::TENANTS_FILE, config::CHANNELS_FILE];
-            files.extend(own.iter().map(|name| dir.join(name)));
-            files.insert(dotenv);
-            let fingerprint = fingerprint(&files);
-            Ok(LoadedFiles { config: loaded.config, problems: loaded.problems, files, fingerprint })
-        })
-        .await;
-        match result {
-            Ok(loaded) => loaded,
-            Err(error) => Err(vec![Problem {
-                origin: None,
-                message: format!("reading the configuration failed: {error}"),
-            }]),
+        let known = self.known.clone();
+        let result = tokio::task::spawn_blocking(move || read_steadily(&dir, known)).await;
+        let loaded = result.unwrap_or_else(|error| {
+            let message = format!("reading the configuration failed: {error}");
+            Err(vec![Problem { origin: None, message }])
+        })?;
+        self.known.clone_from(&loaded.files);
+        Ok(loaded)
+    }
+}
+
+/// How often files that change while they are read are read again.
+const READS_MAX: usize = 5;
+
+/// Reads the configuration so that its fingerprint is of the very content that was read: a file that
+/// changes between the two would otherwise be taken for read, and its change never be seen. `known`:
+/// the files that the configuration came from the last time. Blocking.
+fn read_steadily(dir: &Path, known: BTreeSet<PathBuf>) -> Result<LoadedFiles, Vec<Problem>> {
+    let dotenv = dir.join(config::DOTENV_FILE);
+    let own = [config::PLUGINS_FILE, config::TENANTS_FILE, config::CHANNELS_FILE];
+    let own: BTreeSet<PathBuf> =
+        own.iter().map(|name| dir.join(name)).chain([dotenv.clone()]).collect();
+    let mut files = &own | &known;
+    let mut reads = 0;
+    loop {
+        let before = fingerprint(&files);
+        let environment =
+            Environment::of_process(Some(&dotenv)).map_err(|problem| vec![problem])?;
+        let loaded = config::load(dir, &environment);
+        let named = &own | &loaded.files;
+        let steady = named == files && fingerprint(&files) == before;
+        reads += 1;
+        if steady || reads == READS_MAX {
+            // Still restless: with the fingerprint from before the next look reads once more.
+            let LoadedConfig { config, problems, .. } = loaded;
+            return Ok(LoadedFiles { config, problems, files: named, fingerprint: before });
         }
+        files = named;
     }
 }
 
