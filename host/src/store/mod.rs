@@ -10,11 +10,17 @@
 //!   number rises by one, durably, *before* the delivery starts, so that a message which kills the
 //!   host still uses up its attempts. An expired lease is nothing but a job that is due; there is no
 //!   reaper to forget. The attempt number fences: settling with an old one changes nothing.
+//! * An **ordering key** makes a lane's notifications with that key a queue of their own, first come
+//!   first served: only the first of them has a job, the next one gets its job in the transaction
+//!   that ends the one before it. A first one that is retried holds the others up; that is the promise.
+//! * A **parent** stands for one request that became several notifications. It has one *branch* for
+//!   each; a notification that takes over from another one (a fallback) continues its branch.
 //! * Delivery is at least once. A crash between the provider's answer and [`Store::settle`] repeats
 //!   the delivery with the same delivery key (id and generation).
 
 #[cfg(test)]
 mod conformance;
+mod group;
 mod hints;
 mod lost;
 pub mod memory;
@@ -30,6 +36,7 @@ use crate::{
     ids::{ChannelName, NotificationId, TenantId},
 };
 
+pub use group::{Child, NewGroup, ParentEnd, ParentStatus};
 pub use hints::Hints;
 
 /// A tenant's channel: the unit of scheduling.
@@ -94,8 +101,16 @@ pub struct NewNotification {
     pub idempotency: Option<Idempotency>,
     /// What is to be delivered; opaque to the store.
     pub payload: Bytes,
-    /// The tenant's bound on live notifications; at or over it, the item is refused.
+    /// The tenant's bound on live notifications; at or over it, the item is refused. Follow-ups
+    /// ([`Settle::follow`]) are exempt.
     pub live_max: u64,
+    /// Whose branch it continues. Only for follow-ups, which may name the parent of the notification
+    /// that they follow, of the same tenant, and no other; a group's children have the group's.
+    /// Ignored otherwise.
+    pub parent: Option<NotificationId>,
+    /// Of its lane's notifications with the same key, it is delivered after those that were accepted
+    /// before it: when they are over, one way or another.
+    pub ordering_key: Option<Box<str>>,
 }
 
 /// A caller's idempotency key.
@@ -154,6 +169,11 @@ pub struct Leased {
     pub lane: Lane,
     /// 0, and one more with every replay.
     pub generation: u32,
+    /// Attempts before this one that count: what a retry policy is asked with. At most one less than
+    /// `token.attempt`.
+    pub tries: u32,
+    /// The parent, if it is part of a group.
+    pub parent: Option<NotificationId>,
     /// When it was accepted.
     pub created: UnixMs,
     /// Not to be delivered after this moment.
@@ -200,6 +220,8 @@ pub enum Outcome {
     Retry {
         /// Not before this moment.
         due: UnixMs,
+        /// Whether the attempt counts in [`Leased::tries`]. It is on record either way.
+        counts: bool,
     },
     /// Give up.
     Dead,
@@ -219,13 +241,20 @@ pub struct Settle {
     pub outcome: Outcome,
     /// The record of the attempt; none for a release.
     pub attempt: Option<Attempt>,
+    /// Notifications that are accepted in the same transaction, if the lease holds: what takes over
+    /// from this one, and what tells others how it went. The tenant's quota does not stop them. One
+    /// whose id or idempotency key is known already is left out.
+    pub follow: Vec<NewNotification>,
 }
 
 /// What came of settling one job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Settled {
     /// It is on disk.
-    Done,
+    Done {
+        /// Its parent, if this was the end of the parent's last branch.
+        parent: Option<ParentEnd>,
+    },
     /// The lease had run out and somebody else has the job, or it is over. Nothing was changed.
     LeaseLost,
 }
@@ -262,6 +291,8 @@ pub struct Row {
     pub provider_id: Option<String>,
     /// What the last failed attempt said.
     pub last_error: Option<String>,
+    /// The parent, if it is part of a group.
+    pub parent: Option<NotificationId>,
 }
 
 /// A notification with all there is to know about it.
@@ -271,6 +302,8 @@ pub struct Status {
     pub row: Row,
     /// When the next attempt is due, while there is one to come.
     pub due: Option<UnixMs>,
+    /// The notification at the head of its ordering key, while this one waits for it.
+    pub blocked_by: Option<NotificationId>,
     /// Its payload.
     pub payload: Bytes,
     /// Each attempt, oldest first: its generation, its number, its record.
@@ -374,12 +407,15 @@ pub trait Store: Send + Sync + 'static {
     /// Accepts notifications.
     async fn enqueue(&self, items: Vec<NewNotification>) -> Result<Vec<Enqueued>, StoreError>;
 
+    /// Accepts groups: each with all its children or not at all.
+    async fn enqueue_groups(&self, groups: Vec<NewGroup>) -> Result<Vec<Enqueued>, StoreError>;
+
     /// Takes due jobs, highest priority first and then the one due first, for `ttl`. Takes none
     /// from lanes that are not in `wants`, and never waits for work. A job whose `expires` has
     /// passed is leased like any other; the dispatcher ends it.
     async fn lease(&self, wants: Vec<Want>, ttl: Duration) -> Result<Vec<Leased>, StoreError>;
 
-    /// Ends leases: state, job, attempt, event and counters in one transaction.
+    /// Ends leases: state, job, attempt, event, counters and follow-ups in one transaction.
     async fn settle(&self, items: Vec<Settle>) -> Result<Vec<Settled>, StoreError>;
 
     /// Every lane that has a job, with the time its next one is due. The truth behind
@@ -396,7 +432,14 @@ pub trait Store: Send + Sync + 'static {
         id: NotificationId,
     ) -> Result<Option<Status>, StoreError>;
 
-    /// One page of a tenant's notifications.
+    /// One parent of `tenant` with its children. [`Store::status`] does not know parents.
+    async fn parent(
+        &self,
+        tenant: TenantId,
+        id: NotificationId,
+    ) -> Result<Option<ParentStatus>, StoreError>;
+
+    /// One page of a tenant's notifications; a group's children are among them, parents are not.
     async fn list(&self, query: ListQuery) -> Result<Page<Row>, StoreError>;
 
     /// How many notifications a tenant has in each state: kept, not counted.
@@ -405,8 +448,9 @@ pub trait Store: Send + Sync + 'static {
     /// The same over all tenants.
     async fn totals(&self) -> Result<Counters, StoreError>;
 
-    /// Takes back a notification that has not been sent. `Ok(None)`: there is none with that id;
-    /// otherwise the state it is in afterwards ([`State::Cancelled`] when it worked).
+    /// Takes back a notification that has not been sent, or whatever of a parent has not been sent.
+    /// `Ok(None)`: there is none with that id; otherwise the state it is in afterwards
+    /// ([`State::Cancelled`] when it worked; a parent's is that of its [`ParentStatus::state`]).
     async fn cancel(
         &self,
         tenant: TenantId,
@@ -414,8 +458,9 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Option<State>, StoreError>;
 
     /// Puts a dead or delivered notification back into the queue, with a new generation and no
-    /// attempts. `Ok(None)`: there is none with that id; otherwise the state it was in before (it
-    /// was replayed if that is terminal).
+    /// attempts, behind all others of its ordering key. Of a parent that is over: the first of each
+    /// branch that failed. `Ok(None)`: there is none with that id; otherwise the state it was in
+    /// before (it was replayed if that is terminal).
     async fn replay(
         &self,
         tenant: TenantId,

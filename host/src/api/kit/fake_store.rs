@@ -13,8 +13,8 @@ use crate::{
     ids::{NotificationId, TenantId},
     outcomes::Ending,
     store::{
-        Attempt, Counters, Enqueued, Health, Hints, Leased, ListQuery, NewNotification, Page,
-        Ready, Row, Settle, Settled, State, Status, Store, StoreError, Want,
+        Attempt, Counters, Enqueued, Health, Hints, Leased, ListQuery, NewGroup, NewNotification,
+        Page, ParentStatus, Ready, Row, Settle, Settled, State, Status, Store, StoreError, Want,
     },
 };
 
@@ -116,8 +116,10 @@ fn status_of(new: &NewNotification) -> Status {
             generation: 0,
             provider_id: None,
             last_error: None,
+            parent: None,
         },
         due: Some(new.due),
+        blocked_by: None,
         payload: new.payload.clone(),
         attempts: Vec::new(),
     }
@@ -156,6 +158,18 @@ impl Store for FakeStore {
         };
         self.accepted.notify_one();
         Ok(results)
+    }
+
+    async fn enqueue_groups(&self, _: Vec<NewGroup>) -> Result<Vec<Enqueued>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn parent(
+        &self,
+        _: TenantId,
+        _: NotificationId,
+    ) -> Result<Option<ParentStatus>, StoreError> {
+        Ok(None)
     }
 
     async fn lease(&self, _: Vec<Want>, _: Duration) -> Result<Vec<Leased>, StoreError> {

@@ -1,6 +1,7 @@
 //! The engine without a disk: for benchmarks, for trying things out, and as the model that the
 //! durable engine is tested against. Everything is behind one lock, held for about a microsecond.
 
+mod groups;
 mod history;
 mod keys;
 mod operator;
@@ -16,8 +17,8 @@ use async_trait::async_trait;
 
 use self::table::Table;
 use super::{
-    Counters, Enqueued, Health, Hints, Leased, ListQuery, NewNotification, Page, Ready, Row,
-    Settle, Settled, State, Status, Store, StoreError, Want,
+    Counters, Enqueued, Health, Hints, Leased, ListQuery, NewGroup, NewNotification, Page,
+    ParentStatus, Ready, Row, Settle, Settled, State, Status, Store, StoreError, Want,
 };
 use crate::{
     clock::Clock,
@@ -53,6 +54,12 @@ impl Store for MemoryStore {
         Ok(items.into_iter().map(|item| table.enqueue(item, now, &self.hints)).collect())
     }
 
+    async fn enqueue_groups(&self, groups: Vec<NewGroup>) -> Result<Vec<Enqueued>, StoreError> {
+        let now = self.clock.now();
+        let mut table = self.table();
+        Ok(groups.into_iter().map(|group| table.enqueue_group(group, now, &self.hints)).collect())
+    }
+
     async fn lease(&self, wants: Vec<Want>, ttl: Duration) -> Result<Vec<Leased>, StoreError> {
         let now = self.clock.now();
         let mut table = self.table();
@@ -85,6 +92,14 @@ impl Store for MemoryStore {
         Ok(self.table().status(tenant, id))
     }
 
+    async fn parent(
+        &self,
+        tenant: TenantId,
+        id: NotificationId,
+    ) -> Result<Option<ParentStatus>, StoreError> {
+        Ok(self.table().parent(tenant, id))
+    }
+
     async fn list(&self, query: ListQuery) -> Result<Page<Row>, StoreError> {
         Ok(self.table().list(&query))
     }
@@ -102,7 +117,7 @@ impl Store for MemoryStore {
         tenant: TenantId,
         id: NotificationId,
     ) -> Result<Option<State>, StoreError> {
-        Ok(self.table().cancel(tenant, id, self.clock.now()))
+        Ok(self.table().cancel(tenant, id, self.clock.now(), &self.hints))
     }
 
     async fn replay(

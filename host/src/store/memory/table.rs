@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use bytes::Bytes;
 
-use super::keys::Keys;
+use super::{groups::Ties, keys::Keys};
 use crate::{
     clock::UnixMs,
     ids::{NotificationId, TenantId},
@@ -21,6 +21,8 @@ pub(super) type Place = (Priority, UnixMs, i64);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Job {
     pub(super) attempt: u32,
+    /// Attempts, of these, that do not count.
+    pub(super) free: u32,
     pub(super) leased: bool,
 }
 
@@ -41,6 +43,8 @@ pub(super) struct Record {
     pub(super) leased_at: UnixMs,
     pub(super) expires: Option<UnixMs>,
     pub(super) payload: Bytes,
+    pub(super) branch: u32,
+    pub(super) key: Option<Box<str>>,
     pub(super) attempts: Vec<(u32, u32, Attempt)>,
 }
 
@@ -60,6 +64,7 @@ pub(super) struct Table {
     pub(super) tenants: HashMap<TenantId, OfTenant>,
     pub(super) all: Counters,
     pub(super) keys: Keys,
+    pub(super) ties: Ties,
     over: VecDeque<(i64, u32)>,
     last_seq: i64,
 }
@@ -94,19 +99,29 @@ impl Table {
         Some((seq, record))
     }
 
-    /// Takes a new notification in.
-    pub(super) fn insert(&mut self, record: Record) {
+    pub(super) fn record(&self, seq: i64) -> Option<&Record> {
+        self.records.get(&seq)
+    }
+
+    pub(super) fn record_mut(&mut self, seq: i64) -> Option<&mut Record> {
+        self.records.get_mut(&seq)
+    }
+
+    /// The number for what is accepted now.
+    pub(super) const fn next_seq(&mut self) -> i64 {
         self.last_seq += 1;
-        let seq = self.last_seq;
-        let (tenant, lane, due) = (record.row.lane.tenant, record.lane, record.due);
-        let priority = record.row.priority;
+        self.last_seq
+    }
+
+    /// Takes a new notification in; its job is the caller's to add.
+    pub(super) fn insert(&mut self, record: Record) -> i64 {
+        let seq = self.next_seq();
+        let tenant = record.row.lane.tenant;
         self.ids.insert(record.row.id, seq);
         self.tenants.entry(tenant).or_default().seqs.insert(seq);
         self.count(tenant, None, State::Queued);
         self.records.insert(seq, record);
-        if let Some(lane) = self.lane_mut(lane) {
-            lane.jobs.insert((priority, due, seq), Job { attempt: 0, leased: false });
-        }
+        seq
     }
 
     fn count(&mut self, tenant: TenantId, from: Option<State>, to: State) {
@@ -150,7 +165,10 @@ impl Table {
                 continue;
             }
             let (id, tenant, state) = (record.row.id, record.row.lane.tenant, record.row.state);
-            self.records.remove(&seq);
+            let parent = self.records.remove(&seq).and_then(|record| record.row.parent);
+            if let Some(parent) = parent {
+                self.ties.forget(parent, seq);
+            }
             self.ids.remove(&id);
             if let Some(of_tenant) = self.tenants.get_mut(&tenant) {
                 of_tenant.seqs.remove(&seq);

@@ -9,6 +9,7 @@ mod ballast;
 mod codes;
 mod enqueue;
 mod events;
+mod groups;
 mod health;
 mod lease;
 mod list;
@@ -21,6 +22,7 @@ mod readers;
 mod reads;
 mod recover;
 mod schema;
+mod serial;
 mod settle;
 mod tallies;
 #[cfg(test)]
@@ -35,6 +37,7 @@ use tokio::sync::{oneshot, watch};
 
 use self::{
     enqueue::Enqueue,
+    groups::EnqueueGroups,
     health::Condition,
     lease::Lease,
     operator::{Cancel, Replay},
@@ -45,8 +48,8 @@ use self::{
     work::{Call, Work},
 };
 use super::{
-    Counters, Enqueued, Health, Hints, Leased, ListQuery, NewNotification, Page, Ready, Row,
-    Settle, Settled, State, Status, Store, StoreError, Want,
+    Counters, Enqueued, Health, Hints, Leased, ListQuery, NewGroup, NewNotification, Page,
+    ParentStatus, Ready, Row, Settle, Settled, State, Status, Store, StoreError, Want,
 };
 use crate::ids::{NotificationId, TenantId};
 
@@ -127,6 +130,10 @@ impl Store for SqliteStore {
         self.submit(Enqueue(items)).await
     }
 
+    async fn enqueue_groups(&self, groups: Vec<NewGroup>) -> Result<Vec<Enqueued>, StoreError> {
+        self.submit(EnqueueGroups(groups)).await
+    }
+
     async fn lease(&self, wants: Vec<Want>, ttl: Duration) -> Result<Vec<Leased>, StoreError> {
         self.submit(Lease { wants, ttl }).await
     }
@@ -155,6 +162,14 @@ impl Store for SqliteStore {
         id: NotificationId,
     ) -> Result<Option<Status>, StoreError> {
         self.ask(move |conn| reads::status(conn, tenant, id)).await
+    }
+
+    async fn parent(
+        &self,
+        tenant: TenantId,
+        id: NotificationId,
+    ) -> Result<Option<ParentStatus>, StoreError> {
+        self.ask(move |conn| groups::status(conn, tenant, id)).await
     }
 
     async fn list(&self, query: ListQuery) -> Result<Page<Row>, StoreError> {

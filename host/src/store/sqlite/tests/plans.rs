@@ -23,6 +23,11 @@ fn every_hot_statement_seeks() {
         "SELECT min(lane) FROM job WHERE lane>1",
         "SELECT lane.n FROM event JOIN lane ON lane.n=1 WHERE event.seq=1",
         "DELETE FROM idem WHERE expires<1",
+        "SELECT branch, state FROM notif WHERE parent=x'00'",
+        "SELECT created, payload FROM parent JOIN body ON body.seq=parent.seq WHERE id=x'00'",
+        "SELECT max(place) FROM serial WHERE lane=1 AND key='k'",
+        "SELECT seq, place FROM serial WHERE lane=1 AND key='k' ORDER BY place LIMIT 1",
+        "DELETE FROM serial WHERE seq=1",
     ] {
         let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let plan: Vec<String> =
