@@ -20,6 +20,7 @@
 
 #[cfg(test)]
 mod conformance;
+mod event;
 mod group;
 mod hints;
 mod lost;
@@ -36,6 +37,7 @@ use crate::{
     ids::{ChannelName, NotificationId, TenantId},
 };
 
+pub use event::{Event, EventKind, EventQuery, NewEvent};
 pub use group::{Child, NewGroup, ParentEnd, ParentStatus};
 pub use hints::Hints;
 
@@ -338,6 +340,15 @@ pub struct Page<T> {
     pub next: Option<i64>,
 }
 
+/// What one chunk of a purge came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Purged {
+    /// Notifications that are gone.
+    pub removed: usize,
+    /// Where the next chunk begins, if there may be more.
+    pub next: Option<i64>,
+}
+
 /// How many notifications a tenant has in each state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[expect(missing_docs, reason = "named as the states")]
@@ -466,6 +477,28 @@ pub trait Store: Send + Sync + 'static {
         tenant: TenantId,
         id: NotificationId,
     ) -> Result<Option<State>, StoreError>;
+
+    /// Removes notifications that were accepted and are over since before that moment, with all that
+    /// belongs to them, and parents whose children are gone; children of one parent go together or
+    /// not at all. One chunk of about `limit`, of those numbered behind `after`: begin with 0 and go
+    /// on with [`Purged::next`], with pauses, until there is none. The newest notification stays.
+    /// The counters no longer count what was removed.
+    async fn purge(&self, before: UnixMs, after: i64, limit: usize) -> Result<Purged, StoreError>;
+
+    /// Removes the oldest events, `limit` at most, up to the first one that is not from before that
+    /// moment. How many.
+    async fn purge_events(&self, before: UnixMs, limit: usize) -> Result<usize, StoreError>;
+
+    /// Writes an event of the host's own down. Events of notifications are written with what they
+    /// are about.
+    async fn record_event(&self, event: NewEvent) -> Result<(), StoreError>;
+
+    /// One page of events, oldest first; `next` is the number to go on after.
+    async fn events(&self, query: EventQuery) -> Result<Page<Event>, StoreError>;
+
+    /// The number of the newest event, and when it rises: for those who follow along. Every
+    /// receiver sees the newest; none is told of every one.
+    fn last_event(&self) -> tokio::sync::watch::Receiver<i64>;
 
     /// How the store is. After [`Health::Failed`] no call works any more.
     fn health(&self) -> Health;

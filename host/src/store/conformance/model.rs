@@ -14,9 +14,9 @@ use crate::{
     clock::{Clock, UnixMs},
     ids::NotificationId,
     store::{
-        Enqueued, Idempotency, Lane, Leased, ListQuery, NewGroup, NewNotification, Outcome, Page,
-        ParentStatus, Priority, Ready, Row, Settle, Settled, State, Status, Store, Want,
-        memory::MemoryStore, sqlite::SqliteStore,
+        Enqueued, Event, EventQuery, Idempotency, Lane, Leased, ListQuery, NewGroup,
+        NewNotification, Outcome, Page, ParentStatus, Priority, Ready, Row, Settle, Settled, State,
+        Status, Store, Want, memory::MemoryStore, sqlite::SqliteStore,
     },
 };
 
@@ -30,6 +30,7 @@ enum Step {
     Cancel(u128, Index),
     Replay(u128, Index),
     List { of: u128, state: Option<u8>, channel: Option<usize>, from_ms: Option<i64>, limit: usize },
+    Purge { notifications_ms: i64, events_ms: i64 },
     Advance(i64),
     Reopen,
 }
@@ -121,6 +122,9 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (1..4_u128, any::<Index>()).prop_map(|(of, id)| Step::Replay(of, id)),
         2 => query.prop_map(|(of, state, channel, from_ms, limit)| {
             Step::List { of, state, channel, from_ms, limit }
+        }),
+        1 => (-2_000..1_000_i64, -2_000..1_000_i64).prop_map(|(notifications_ms, events_ms)| {
+            Step::Purge { notifications_ms, events_ms }
         }),
         3 => (0..1_500_i64).prop_map(Step::Advance),
         1 => prop_oneof![Just(700_000_i64), Just(-700_000_i64)].prop_map(Step::Advance),
@@ -268,6 +272,14 @@ impl Walk {
                 };
                 self.pages(query);
             }
+            Step::Purge { notifications_ms, events_ms } => {
+                let ago = |ms: i64| UnixMs(self.clock.now().0 + ms);
+                let _removed = self.both(async |store| {
+                    let chunk = store.purge(ago(*notifications_ms), 0, 1_000).await.unwrap();
+                    let events = store.purge_events(ago(*events_ms), 1_000).await.unwrap();
+                    (chunk.removed, events)
+                });
+            }
             Step::Advance(by_ms) => self.clock.advance_ms(*by_ms),
             // Only with nothing leased: that is what a new incarnation would change.
             Step::Reopen => {
@@ -326,6 +338,12 @@ impl Walk {
             let mut hints: Vec<_> = store.hints().take().into_iter().collect();
             hints.sort_unstable();
             hints
+        });
+        let _events: Vec<Event> = self.both(async |store| {
+            let query = EventQuery { tenant: None, after: 0, limit: 1_000 };
+            let events = store.events(query).await.unwrap().items;
+            // The model has no chain.
+            events.into_iter().map(|event| Event { hash: None, ..event }).collect()
         });
         let _totals = self.both(async |store| store.totals().await.unwrap());
         for of in 1..4 {

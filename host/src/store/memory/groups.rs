@@ -8,7 +8,10 @@ use super::table::{Job, Table};
 use crate::{
     clock::UnixMs,
     ids::{NotificationId, TenantId},
-    store::{Child, Enqueued, Hints, NewGroup, ParentEnd, ParentStatus, State, group::Branches},
+    store::{
+        Child, Enqueued, EventKind, Hints, NewEvent, NewGroup, ParentEnd, ParentStatus, State,
+        group::Branches,
+    },
 };
 
 /// A parent: what it is, and the numbers of its children, oldest first. As long as one of them is
@@ -97,6 +100,13 @@ impl Table {
         self.next_seq();
         let parent = Parent { tenant, created: now, payload, children: Vec::new() };
         self.ties.parents.insert(id, parent);
+        let accepted = NewEvent {
+            kind: EventKind::Accepted,
+            tenant: Some(tenant),
+            notification: Some(id),
+            detail: None,
+        };
+        self.trail.record(accepted, now);
         for (branch, child) in (0..).zip(children) {
             self.put(child, Some((id, branch)), now, hints);
         }

@@ -5,7 +5,7 @@ use crate::{
     clock::UnixMs,
     ids::{NotificationId, TenantId},
     store::{
-        Hints, State,
+        EventKind, Hints, State,
         group::{Branches, overall},
     },
 };
@@ -39,6 +39,7 @@ impl Table {
             lane.jobs.remove(&place);
         }
         self.update(seq, State::Cancelled, now, |_| {});
+        self.note(seq, EventKind::Cancelled, now);
         if let Some(key) = key {
             self.leave_key((lane, &key), seq, now, hints);
         }
@@ -89,5 +90,12 @@ impl Table {
             // An expiry that has passed goes: who replays wants it sent, not to see it die again.
             record.expires = record.expires.filter(|expires| *expires > now);
         });
+        self.note(seq, EventKind::Replayed, now);
+    }
+
+    fn note(&mut self, seq: i64, kind: EventKind, now: UnixMs) {
+        if let Some(record) = self.records.get(&seq) {
+            self.trail.note(&record.row.lane, record.row.id, now, (kind, 0, None));
+        }
     }
 }

@@ -5,8 +5,8 @@ use crate::{
     clock::UnixMs,
     ids::NotificationId,
     store::{
-        Enqueued, Hints, LeaseToken, Leased, NewNotification, Outcome, ParentEnd, Priority, Ready,
-        Row, Settle, Settled, State, Want, lost::lost_attempt,
+        Enqueued, EventKind, Hints, LeaseToken, Leased, NewNotification, Outcome, ParentEnd,
+        Priority, Ready, Row, Settle, Settled, State, Want, lost::lost_attempt,
     },
 };
 
@@ -88,6 +88,8 @@ impl Table {
         let (leased_at, attempts, key) = (now, Vec::new(), item.ordering_key);
         let (priority, own_key) = (row.priority, key.clone());
         let record = Record { row, lane, due, leased_at, expires, payload, branch, key, attempts };
+        let accepted = (EventKind::Accepted, 0, None);
+        self.trail.note(&record.row.lane, record.row.id, now, accepted);
         let seq = self.insert(record);
         if let Some(found) = parent.and_then(|parent| self.ties.parents.get_mut(&parent)) {
             found.children.push(seq);
@@ -141,6 +143,8 @@ impl Table {
         if before.leased {
             let lost = lost_attempt(record.leased_at, now);
             record.attempts.push((record.row.generation, before.attempt, lost));
+            let lost = (EventKind::Lost, before.attempt, None);
+            self.trail.note(&record.row.lane, record.row.id, now, lost);
         }
         record.leased_at = now;
         Some(Leased {
@@ -184,6 +188,7 @@ impl Table {
         // A release was no attempt: it leaves no record.
         let released = matches!(item.outcome, Outcome::Release { .. });
         let report = item.attempt.filter(|_| !released);
+        let word = report.as_ref().map(|report| report.outcome.clone());
         self.update(seq, state, now, |record| {
             record.due = next.unwrap_or_default();
             record.row.attempts = attempts;
@@ -198,6 +203,15 @@ impl Table {
                 record.attempts.push((record.row.generation, attempt, report));
             }
         });
+        let kind = match state {
+            State::Delivered => Some(EventKind::Delivered),
+            State::Dead => Some(EventKind::Dead),
+            _ if released => None,
+            _ => Some(EventKind::Retrying),
+        };
+        if let (Some(kind), Some(record)) = (kind, self.records.get(&seq)) {
+            self.trail.note(&record.row.lane, record.row.id, now, (kind, attempt, word));
+        }
         let parent = self.tie_up(seq, lane_number, item.follow, now, hints);
         Settled::Done { parent }
     }

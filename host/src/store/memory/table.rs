@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use bytes::Bytes;
 
-use super::{groups::Ties, keys::Keys};
+use super::{events::Trail, groups::Ties, keys::Keys};
 use crate::{
     clock::UnixMs,
     ids::{NotificationId, TenantId},
@@ -65,6 +65,7 @@ pub(super) struct Table {
     pub(super) all: Counters,
     pub(super) keys: Keys,
     pub(super) ties: Ties,
+    pub(super) trail: Trail,
     over: VecDeque<(i64, u32)>,
     last_seq: i64,
 }
@@ -135,6 +136,14 @@ impl Table {
         }
     }
 
+    fn uncount(&mut self, tenant: TenantId, state: State) {
+        let of_tenant = &mut self.tenants.entry(tenant).or_default().counters;
+        for counters in [of_tenant, &mut self.all] {
+            let counter = counters.of_mut(state);
+            *counter = counter.saturating_sub(1);
+        }
+    }
+
     /// Changes a notification's state and whatever `change` does.
     pub(super) fn update(
         &mut self,
@@ -164,16 +173,49 @@ impl Table {
             if record.row.generation != generation || !record.row.state.is_terminal() {
                 continue;
             }
-            let (id, tenant, state) = (record.row.id, record.row.lane.tenant, record.row.state);
-            let parent = self.records.remove(&seq).and_then(|record| record.row.parent);
-            if let Some(parent) = parent {
-                self.ties.forget(parent, seq);
-            }
-            self.ids.remove(&id);
-            if let Some(of_tenant) = self.tenants.get_mut(&tenant) {
-                of_tenant.seqs.remove(&seq);
-            }
-            tracing::trace!(%id, ?state, "forgotten");
+            self.forget(seq);
         }
+    }
+
+    /// Takes a notification out of everything but the counters.
+    fn forget(&mut self, seq: i64) {
+        let Some(record) = self.records.remove(&seq) else { return };
+        if let Some(parent) = record.row.parent {
+            self.ties.forget(parent, seq);
+        }
+        self.ids.remove(&record.row.id);
+        if let Some(of_tenant) = self.tenants.get_mut(&record.row.lane.tenant) {
+            of_tenant.seqs.remove(&seq);
+        }
+    }
+
+    /// Removes what is over since before that moment, the newest notification excepted. How many.
+    pub(super) fn purge(&mut self, before: UnixMs) -> usize {
+        let old = |record: &Record| {
+            let row = &record.row;
+            row.state.is_terminal() && row.updated < before && row.created < before
+        };
+        let of_group = |parent| {
+            let family = self.ties.parents.get(&parent);
+            family.is_none_or(|family| {
+                family
+                    .children
+                    .iter()
+                    .filter_map(|seq| self.record(*seq))
+                    .all(|child| child.row.state.is_terminal() && child.row.updated < before)
+            })
+        };
+        let gone: Vec<_> = self
+            .records
+            .iter()
+            .filter(|(seq, record)| **seq != self.last_seq && old(record))
+            .filter(|(_, record)| record.row.parent.is_none_or(of_group))
+            .map(|(seq, record)| (*seq, record.row.lane.tenant, record.row.state))
+            .collect();
+        for (seq, tenant, state) in &gone {
+            self.forget(*seq);
+            self.uncount(*tenant, *state);
+        }
+        gone.len()
     }
 }

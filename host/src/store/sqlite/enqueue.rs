@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension, Result};
 
 use super::{
-    events::{self, Event, Kind},
+    events::of_notification,
     names::Named,
     queue::Class,
     serial,
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     clock::UnixMs,
     ids::{NotificationId, TenantId},
-    store::{Enqueued, Idempotency, NewNotification, State},
+    store::{Enqueued, EventKind, Idempotency, NewNotification, State},
 };
 
 /// What a row costs on disk beside its payload, about.
@@ -92,8 +92,7 @@ pub(super) fn put(
     if let Some(key) = item.idempotency.as_ref().filter(|_| member.is_none()) {
         remember(batch, named.tenant, key, item.id, now)?;
     }
-    let (kind, tenant) = (Kind::Accepted, named.tenant);
-    events::record(batch.conn, &Event { at: now, kind, tenant, seq, attempt: 0, detail: None })?;
+    batch.event(&of_notification(&named, (item.id, seq), now, EventKind::Accepted))?;
     batch.moved(&named, None, State::Queued);
     let first = match item.ordering_key.as_deref() {
         Some(key) => serial::join(batch.conn, (named.n, key), seq)?,

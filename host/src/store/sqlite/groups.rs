@@ -4,14 +4,14 @@ use rusqlite::{Connection, OptionalExtension, Result};
 
 use super::{
     enqueue::{Member, ROW_BYTES, duplicate, put, remember, used_before},
-    events::{self, Event, Kind},
+    events::{Line, Of},
     queue::Class,
     reads::{COLUMNS, COLUMNS_LEN, row},
     work::{Batch, Work},
 };
 use crate::{
     ids::{ChannelName, NotificationId, TenantId},
-    store::{Child, Enqueued, Lane, NewGroup, ParentStatus, group::Branches},
+    store::{Child, Enqueued, EventKind, Lane, NewGroup, ParentStatus, group::Branches},
 };
 
 /// [`crate::store::Store::enqueue_groups`].
@@ -62,8 +62,14 @@ fn accept(batch: &mut Batch<'_>, group: &NewGroup) -> Result<Enqueued> {
         .conn
         .prepare_cached("INSERT INTO body(seq, payload) VALUES(?1, ?2)")?
         .execute((seq, &group.payload[..]))?;
-    let (kind, detail) = (Kind::Accepted, None);
-    events::record(batch.conn, &Event { at: now, kind, tenant, seq, attempt: 0, detail })?;
+    batch.event(&Line {
+        at: now,
+        kind: EventKind::Accepted,
+        of: Of::Tenant(group.tenant, tenant),
+        about: Some((group.id, seq)),
+        attempt: 0,
+        detail: None,
+    })?;
     for (branch, child) in (0_u32..).zip(&group.children) {
         // Its id is free: it was looked for above.
         put(batch, child, Some(Member { parent: group.id, branch }), now)?;

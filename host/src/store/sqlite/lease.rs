@@ -9,14 +9,14 @@ use rusqlite::Result;
 use super::{
     attempts,
     codes::PRIORITIES,
-    events::{self, Event, Kind},
+    events::{Line, of_notification},
     names::Named,
     queue::Class,
     work::{Batch, Work},
 };
 use crate::{
     clock::UnixMs,
-    store::{LeaseToken, Leased, Priority, State, Want, lost::lost_attempt},
+    store::{EventKind, LeaseToken, Leased, Priority, State, Want, lost::lost_attempt},
 };
 
 /// [`crate::store::Store::lease`].
@@ -86,7 +86,7 @@ fn due(batch: &Batch<'_>, lane: &Named, max: usize, now: UnixMs) -> Result<Vec<J
 
 fn take(
     batch: &mut Batch<'_>,
-    lane: &Named,
+    lane: &Arc<Named>,
     job: &Job,
     now: UnixMs,
     until: UnixMs,
@@ -137,16 +137,13 @@ fn take(
 }
 
 /// The lease before this one ran out without a word: that attempt is lost, and the history says so.
-fn expired(batch: &Batch<'_>, lane: &Named, job: &Job, now: UnixMs) -> Result<()> {
-    let (generation, started) = batch
+fn expired(batch: &mut Batch<'_>, lane: &Arc<Named>, job: &Job, now: UnixMs) -> Result<()> {
+    let (id, generation, started) = batch
         .conn
-        .prepare_cached("SELECT generation, updated FROM notif WHERE lane=?1 AND seq=?2")?
-        .query_row((lane.n, job.seq), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        .prepare_cached("SELECT id, generation, updated FROM notif WHERE lane=?1 AND seq=?2")?
+        .query_row((lane.n, job.seq), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let record = lost_attempt(started, now);
     attempts::record(batch.conn, (job.seq, generation, job.attempt), &record)?;
-    let (seq, attempt, tenant) = (job.seq, job.attempt, lane.tenant);
-    events::record(
-        batch.conn,
-        &Event { at: now, kind: Kind::Lost, tenant, seq, attempt, detail: None },
-    )
+    let line = of_notification(lane, (id, job.seq), now, EventKind::Lost);
+    batch.event(&Line { attempt: job.attempt, ..line })
 }

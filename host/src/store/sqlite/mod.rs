@@ -5,6 +5,7 @@
 //! other tenants.
 
 mod attempts;
+mod audit;
 mod ballast;
 mod codes;
 mod enqueue;
@@ -17,6 +18,7 @@ mod lock;
 mod names;
 mod open;
 mod operator;
+mod purge;
 mod queue;
 mod readers;
 mod reads;
@@ -41,6 +43,7 @@ use self::{
     health::Condition,
     lease::Lease,
     operator::{Cancel, Replay},
+    purge::{Purge, PurgeEvents},
     queue::Queue,
     readers::Readers,
     settle::SettleAll,
@@ -48,14 +51,21 @@ use self::{
     work::{Call, Work},
 };
 use super::{
-    Counters, Enqueued, Health, Hints, Leased, ListQuery, NewGroup, NewNotification, Page,
-    ParentStatus, Ready, Row, Settle, Settled, State, Status, Store, StoreError, Want,
+    Counters, Enqueued, Event, EventQuery, Health, Hints, Leased, ListQuery, NewEvent, NewGroup,
+    NewNotification, Page, ParentStatus, Purged, Ready, Row, Settle, Settled, State, Status, Store,
+    StoreError, Want,
 };
-use crate::ids::{NotificationId, TenantId};
+use crate::{
+    clock::UnixMs,
+    ids::{NotificationId, TenantId},
+};
 
-pub use self::open::OpenError;
 #[cfg(test)]
 pub(super) use self::tests::check;
+pub use self::{
+    audit::{Audit, AuditError},
+    open::OpenError,
+};
 
 /// What callers and the writer's thread share.
 struct Shared {
@@ -64,6 +74,7 @@ struct Shared {
     tallies: Tallies,
     hints: Hints,
     ended: watch::Sender<bool>,
+    last_event: watch::Sender<i64>,
 }
 
 /// The store in a file. Dropping it ends the writer after what was waiting, as [`Store::close`] does.
@@ -198,6 +209,26 @@ impl Store for SqliteStore {
         id: NotificationId,
     ) -> Result<Option<State>, StoreError> {
         self.submit(Replay(tenant, id)).await
+    }
+
+    async fn purge(&self, before: UnixMs, after: i64, limit: usize) -> Result<Purged, StoreError> {
+        self.submit(Purge { before, after, limit }).await
+    }
+
+    async fn purge_events(&self, before: UnixMs, limit: usize) -> Result<usize, StoreError> {
+        self.submit(PurgeEvents { before, limit }).await
+    }
+
+    async fn record_event(&self, event: NewEvent) -> Result<(), StoreError> {
+        self.submit(events::Record(event)).await
+    }
+
+    async fn events(&self, query: EventQuery) -> Result<Page<Event>, StoreError> {
+        self.ask(move |conn| events::events(conn, &query)).await
+    }
+
+    fn last_event(&self) -> watch::Receiver<i64> {
+        self.shared.last_event.subscribe()
     }
 
     fn health(&self) -> Health {

@@ -62,6 +62,11 @@ impl Names {
         self.lanes.get(lane)
     }
 
+    /// All lanes.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Named>> {
+        self.by_number.values()
+    }
+
     /// The lane with that number.
     pub(super) fn numbered(&self, n: i64) -> Option<&Arc<Named>> {
         self.by_number.get(&n)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension, Result};
 
 use super::{
-    events::{self, Event, Kind},
+    events::of_notification,
     names::Named,
     queue::Class,
     serial,
@@ -15,7 +15,7 @@ use crate::{
     clock::UnixMs,
     ids::{NotificationId, TenantId},
     store::{
-        Priority, State,
+        EventKind, Priority, State,
         group::{Branches, overall},
     },
 };
@@ -27,6 +27,7 @@ pub(super) struct Cancel(pub(super) TenantId, pub(super) NotificationId);
 pub(super) struct Replay(pub(super) TenantId, pub(super) NotificationId);
 
 struct Found {
+    id: NotificationId,
     lane: Arc<Named>,
     seq: i64,
     state: State,
@@ -52,7 +53,7 @@ fn find(batch: &Batch<'_>, tenant: TenantId, id: NotificationId) -> Result<Optio
         .optional()?;
     let Some((lane, seq, state, priority, due, key)) = row else { return Ok(None) };
     let lane = batch.memory.names.numbered(lane).filter(|named| named.lane.tenant == tenant);
-    Ok(lane.map(|lane| Found { lane: Arc::clone(lane), seq, state, priority, due, key }))
+    Ok(lane.map(|lane| Found { id, lane: Arc::clone(lane), seq, state, priority, due, key }))
 }
 
 /// The children of a parent of the tenant's, in the order in which they were accepted.
@@ -74,11 +75,6 @@ fn children(
         })?
         .collect::<Result<Vec<_>>>()
         .map(Some)
-}
-
-fn note(batch: &Batch<'_>, found: &Found, at: UnixMs, kind: Kind) -> Result<()> {
-    let (tenant, seq) = (found.lane.tenant, found.seq);
-    events::record(batch.conn, &Event { at, kind, tenant, seq, attempt: 0, detail: None })
 }
 
 impl Work for Cancel {
@@ -119,7 +115,8 @@ fn cancel(batch: &mut Batch<'_>, found: &Found) -> Result<State> {
     if let Some(key) = &found.key {
         serial::leave(batch, (found.lane.n, key), found.seq)?;
     }
-    note(batch, found, now, Kind::Cancelled)?;
+    let line = of_notification(&found.lane, (found.id, found.seq), now, EventKind::Cancelled);
+    batch.event(&line)?;
     batch.moved(&found.lane, Some(found.state), State::Cancelled);
     Ok(State::Cancelled)
 }
@@ -168,7 +165,8 @@ fn replay(batch: &mut Batch<'_>, found: &Found) -> Result<()> {
     if first {
         serial::add_job(batch, found.lane.n, found.priority, now, found.seq)?;
     }
-    note(batch, found, now, Kind::Replayed)?;
+    let line = of_notification(&found.lane, (found.id, found.seq), now, EventKind::Replayed);
+    batch.event(&line)?;
     batch.moved(&found.lane, Some(found.state), State::Queued);
     Ok(())
 }

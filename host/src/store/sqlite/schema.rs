@@ -7,6 +7,8 @@
 //! * `body` lies apart, so that listings and settles do not drag payloads along.
 //! * `job` has one row for each ordering key at the most: `serial` says who comes when.
 //! * `parent` takes its number out of the same row as notifications, and has a `body` as they have.
+//! * `event` outlives what it is about, so it names it by its id. Its chain begins behind the event
+//!   `chain_seq` of `meta`.
 //! * `span` says which numbers were given in which ten minutes: a listing by time becomes a listing
 //!   by number, and so will retention.
 //! * Numbers rise for ever. Retention must leave the newest `body` row, from which the next number
@@ -63,7 +65,8 @@ CREATE TABLE meta(k TEXT PRIMARY KEY, v ANY) STRICT;
 INSERT INTO meta VALUES('schema_version', 1), ('incarnation', 0);
 ";
 
-/// Version 2: parents with their branches, ordering keys, attempts that do not count.
+/// Version 2: parents with their branches, ordering keys, attempts that do not count; events name
+/// their notification, which may be purged before them, and are chained from here on.
 const TO_2: &str = "
 ALTER TABLE notif ADD COLUMN parent BLOB;
 ALTER TABLE notif ADD COLUMN branch INT;
@@ -74,6 +77,17 @@ CREATE TABLE parent(seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, tenant INT
 ALTER TABLE job ADD COLUMN free INT NOT NULL DEFAULT 0;
 CREATE TABLE serial(seq INTEGER PRIMARY KEY, lane INT NOT NULL, key TEXT NOT NULL,
   place INT NOT NULL, UNIQUE(lane, key, place)) STRICT;
+ALTER TABLE event ADD COLUMN id BLOB;
+ALTER TABLE event ADD COLUMN lane INT NOT NULL DEFAULT 0;
+CREATE TEMP TABLE known(seq INTEGER PRIMARY KEY, id BLOB, lane INT);
+INSERT INTO known SELECT seq, id, lane FROM notif;
+UPDATE event SET (id, lane)=(SELECT id, lane FROM known WHERE known.seq=event.seq)
+  WHERE seq IN (SELECT seq FROM known);
+DROP TABLE known;
+DROP INDEX event_seq;
+CREATE INDEX event_tenant ON event(tenant, eseq);
+INSERT INTO meta VALUES('chain_seq', (SELECT coalesce(max(eseq), 0) FROM event)),
+  ('chain_hash', zeroblob(32));
 ";
 
 /// Gives an empty file the schema, and an older one what is new; refuses one that is not ours or
@@ -98,6 +112,20 @@ pub(super) fn prepare(conn: &Connection) -> Result<(), Refusal> {
     }
 }
 
+/// Refuses a file that is not ours, or not of this version.
+pub(super) fn expect(conn: &Connection) -> Result<(), Refusal> {
+    let mark: i64 = conn.query_row("PRAGMA application_id", (), |row| row.get(0))?;
+    if mark != APPLICATION_ID {
+        return Err(Refusal::NotOurs);
+    }
+    match version(conn)? {
+        Some(VERSION) => Ok(()),
+        Some(found) if found > VERSION => Err(Refusal::Newer(found)),
+        Some(found) => Err(Refusal::Older(found)),
+        None => Err(Refusal::NotOurs),
+    }
+}
+
 /// The version that the file says it has.
 fn version(conn: &Connection) -> rusqlite::Result<Option<i64>> {
     conn.query_row("SELECT v FROM meta WHERE k='schema_version'", (), |row| row.get(0)).optional()
@@ -109,6 +137,8 @@ pub(super) enum Refusal {
     NotOurs,
     /// Written by a newer version of this program.
     Newer(i64),
+    /// Written by an older version, and not opened by this one since.
+    Older(i64),
     /// It could not be read at all.
     Sql(rusqlite::Error),
 }
@@ -128,6 +158,7 @@ impl Refusal {
                 OpenError::NotAStore { file, why: String::from("it is another program's database") }
             }
             Self::Newer(found) => OpenError::NewerSchema { file, found, supported: VERSION },
+            Self::Older(found) => OpenError::OlderSchema { file, found, supported: VERSION },
             Self::Sql(error) => OpenError::of_sql(file, &error),
         }
     }

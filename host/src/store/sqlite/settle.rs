@@ -7,7 +7,7 @@ use rusqlite::Result;
 use super::{
     attempts,
     enqueue::{self, Member},
-    events::{self, Event, Kind},
+    events::{Line, of_notification},
     groups,
     queue::Class,
     serial,
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::UnixMs,
     ids::NotificationId,
-    store::{LeaseToken, Outcome, Settle, Settled, State},
+    store::{EventKind, LeaseToken, Outcome, Settle, Settled, State},
 };
 
 /// [`crate::store::Store::settle`].
@@ -42,18 +42,18 @@ struct Next {
     attempts: u32,
     /// Attempts, of these, that do not count from now on.
     free: u32,
-    event: Option<Kind>,
+    event: Option<EventKind>,
 }
 
 fn next(item: &Settle) -> Next {
     let attempts = item.token.attempt;
     let end = |state, kind| Next { state, due: None, attempts, free: 0, event: Some(kind) };
     match item.outcome {
-        Outcome::Delivered => end(State::Delivered, Kind::Delivered),
-        Outcome::Dead => end(State::Dead, Kind::Dead),
+        Outcome::Delivered => end(State::Delivered, EventKind::Delivered),
+        Outcome::Dead => end(State::Dead, EventKind::Dead),
         Outcome::Retry { due, counts } => {
             let free = u32::from(!counts);
-            Next { due: Some(due), free, ..end(State::Retrying, Kind::Retrying) }
+            Next { due: Some(due), free, ..end(State::Retrying, EventKind::Retrying) }
         }
         Outcome::Release { due } => {
             let attempts = attempts.saturating_sub(1);
@@ -85,7 +85,7 @@ fn settle(batch: &mut Batch<'_>, item: &Settle) -> Result<Settled> {
         .prepare_cached(
             "UPDATE notif SET state=?3, updated=?4, due=?5, attempts=?6,
                provider_id=coalesce(?7, provider_id), last_error=coalesce(?8, last_error)
-             WHERE lane=?1 AND seq=?2 RETURNING generation, parent, branch, okey",
+             WHERE lane=?1 AND seq=?2 RETURNING generation, parent, branch, okey, id",
         )?
         .query_row(
             (token.lane, token.seq, next.state, now, next.due, next.attempts, provider_id, error),
@@ -93,16 +93,16 @@ fn settle(batch: &mut Batch<'_>, item: &Settle) -> Result<Settled> {
                 let parent: Option<NotificationId> = row.get(1)?;
                 let branch: Option<u32> = row.get(2)?;
                 let member = parent.zip(branch).map(|(parent, branch)| Member { parent, branch });
-                Ok(Ended { generation: row.get(0)?, member, key: row.get(3)? })
+                Ok(Ended { id: row.get(4)?, generation: row.get(0)?, member, key: row.get(3)? })
             },
         )?;
     if let Some(attempt) = record {
         attempts::record(batch.conn, (token.seq, ended.generation, token.attempt), attempt)?;
     }
     if let Some(kind) = next.event {
-        let (tenant, seq, attempt) = (lane.tenant, token.seq, token.attempt);
         let detail = record.map(|attempt| attempt.outcome.as_str());
-        events::record(batch.conn, &Event { at: now, kind, tenant, seq, attempt, detail })?;
+        let line = of_notification(&lane, (ended.id, token.seq), now, kind);
+        batch.event(&Line { attempt: token.attempt, detail, ..line })?;
     }
     batch.moved(&lane, Some(State::Sending), next.state);
     if let Some(due) = next.due {
@@ -127,6 +127,7 @@ fn settle(batch: &mut Batch<'_>, item: &Settle) -> Result<Settled> {
 
 /// What the row says of itself.
 struct Ended {
+    id: NotificationId,
     generation: u32,
     member: Option<Member>,
     key: Option<Box<str>>,

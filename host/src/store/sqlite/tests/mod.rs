@@ -5,6 +5,7 @@ mod lines;
 mod opening;
 mod plans;
 mod surviving;
+mod trail;
 mod upgrading;
 
 use std::{path::Path, sync::Arc};
@@ -95,10 +96,15 @@ pub(in crate::store) fn check(folder: &Path) {
         "SELECT count(*) FROM notif WHERE (parent IS NULL) <> (branch IS NULL)
            OR (parent IS NOT NULL AND parent NOT IN (SELECT id FROM parent))",
         "SELECT count(*) FROM parent WHERE seq NOT IN (SELECT seq FROM body)",
+        // Nothing is left of what was purged.
+        "SELECT count(*) FROM body WHERE seq NOT IN (SELECT seq FROM notif)
+           AND seq NOT IN (SELECT seq FROM parent)",
+        "SELECT count(*) FROM attempt WHERE seq NOT IN (SELECT seq FROM notif)",
         "SELECT count(*) FROM notif WHERE (due IS NULL) <> (state>=3)",
         // Every notification has a payload, an event for being accepted, and lies in a span.
         "SELECT count(*) FROM (SELECT seq FROM notif EXCEPT SELECT seq FROM body)",
-        "SELECT count(*) FROM (SELECT seq FROM notif EXCEPT SELECT seq FROM event WHERE kind=1)",
+        "SELECT count(*) FROM (SELECT id FROM notif EXCEPT SELECT id FROM event WHERE kind=1)
+           WHERE NOT EXISTS (SELECT 1 FROM meta WHERE k='chain_seq' AND v>0)",
         "SELECT count(*) FROM notif WHERE NOT EXISTS (SELECT 1 FROM span
            WHERE slot=(created-(created%600000))/600000 AND seq BETWEEN first AND last)",
     ];

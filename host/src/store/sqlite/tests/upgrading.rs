@@ -7,7 +7,7 @@ use super::{check, look, open, take};
 use crate::{
     ids::NotificationId,
     store::{
-        Counters, Enqueued, Outcome, State, Store,
+        Counters, Enqueued, EventKind, EventQuery, Outcome, State, Store,
         conformance::kit::{DONE, START, keyed, lane, settle, tenant},
     },
 };
@@ -62,11 +62,19 @@ async fn a_file_of_version_1_is_taken_with_all_that_it_holds() {
     assert_eq!(settled, [DONE]);
     let leased = take(&store, &lane(2, "mail"), 9).await;
     assert_eq!((leased[0].id, leased[0].generation), (id(8), 1));
+    let query = EventQuery { tenant: Some(tenant(1)), after: 0, limit: 1 };
+    let event = store.events(query).await.unwrap().items.remove(0);
+    assert_eq!((event.kind, event.notification), (EventKind::Accepted, Some(id(1))));
+    assert_eq!((event.channel, event.hash), (Some("mail".parse().unwrap()), None));
     let later = START.0 + 3_600_000;
     let status = store.status(tenant(1), id(6)).await.unwrap().unwrap();
     assert_eq!(status.due.map(|due| due.0), Some(later));
     store.close().await;
     check(folder.path());
+    // The events of version 1 have no chain; it begins behind them.
+    let mut audit = super::super::Audit::open(&folder.path().join("queue.db")).unwrap();
+    let events = audit.next(true).unwrap();
+    assert_eq!((events.len() as u64 - audit.verified().0, audit.verified().0), (14, 2));
 }
 
 #[test]
