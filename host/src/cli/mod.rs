@@ -4,6 +4,7 @@ mod audit;
 mod check;
 mod console;
 mod init;
+mod json_lines;
 mod logging;
 mod openapi;
 mod send;

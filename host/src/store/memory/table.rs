@@ -1,13 +1,16 @@
 //! What is held, and the small steps that keep its parts in agreement.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    hash::{BuildHasherDefault, Hasher},
+};
 
 use bytes::Bytes;
 
 use super::{events::Trail, groups::Ties, keys::Keys};
 use crate::{
     clock::UnixMs,
-    ids::{NotificationId, TenantId},
+    ids::{IdHash, NotificationId, TenantId},
     store::{Attempt, Counters, Lane, Priority, Row, State},
 };
 
@@ -30,6 +33,8 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct LaneJobs {
     pub(super) lane: Lane,
+    /// Index of its tenant.
+    tenant: usize,
     pub(super) jobs: BTreeMap<Place, Job>,
 }
 
@@ -54,14 +59,36 @@ pub(super) struct OfTenant {
     pub(super) seqs: BTreeSet<i64>,
 }
 
+/// Spreads numbers that are given in order: multiplies by 2^64 divided by the golden ratio.
+#[derive(Default, Debug)]
+pub(super) struct SeqHasher(u64);
+
+impl Hasher for SeqHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_i64(i64::from(*byte));
+        }
+    }
+
+    fn write_i64(&mut self, number: i64) {
+        self.0 = (self.0 ^ number.cast_unsigned()).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn finish(&self) -> u64 {
+        // The map looks at the lowest bits, the product is best in the highest.
+        self.0.rotate_left(26)
+    }
+}
+
 /// All of it. Lanes are numbered from 1.
 #[derive(Default, Debug)]
 pub(super) struct Table {
     pub(super) lanes: Vec<LaneJobs>,
     lane_numbers: HashMap<Lane, i64>,
-    pub(super) records: HashMap<i64, Record>,
-    ids: HashMap<NotificationId, i64>,
-    pub(super) tenants: HashMap<TenantId, OfTenant>,
+    pub(super) records: HashMap<i64, Record, BuildHasherDefault<SeqHasher>>,
+    ids: HashMap<NotificationId, i64, IdHash>,
+    tenants: Vec<OfTenant>,
+    tenant_numbers: HashMap<TenantId, usize>,
     pub(super) all: Counters,
     pub(super) keys: Keys,
     pub(super) ties: Ties,
@@ -83,7 +110,12 @@ impl Table {
         if let Some(n) = self.lane_number(lane) {
             return n;
         }
-        self.lanes.push(LaneJobs { lane: lane.clone(), jobs: BTreeMap::new() });
+        let tenants = &mut self.tenants;
+        let tenant = *self.tenant_numbers.entry(lane.tenant).or_insert_with(|| {
+            tenants.push(OfTenant::default());
+            tenants.len() - 1
+        });
+        self.lanes.push(LaneJobs { lane: lane.clone(), tenant, jobs: BTreeMap::new() });
         let n = i64::try_from(self.lanes.len()).unwrap_or(i64::MAX);
         self.lane_numbers.insert(lane.clone(), n);
         n
@@ -108,6 +140,11 @@ impl Table {
         self.records.get_mut(&seq)
     }
 
+    /// What is kept of a tenant.
+    pub(super) fn of_tenant(&self, tenant: TenantId) -> Option<&OfTenant> {
+        self.tenants.get(*self.tenant_numbers.get(&tenant)?)
+    }
+
     /// The number for what is accepted now.
     pub(super) const fn next_seq(&mut self) -> i64 {
         self.last_seq += 1;
@@ -116,32 +153,44 @@ impl Table {
 
     /// Takes a new notification in; its job is the caller's to add.
     pub(super) fn insert(&mut self, record: Record) -> i64 {
-        let seq = self.next_seq();
-        let tenant = record.row.lane.tenant;
+        let (seq, lane) = (self.next_seq(), record.lane);
         self.ids.insert(record.row.id, seq);
-        self.tenants.entry(tenant).or_default().seqs.insert(seq);
-        self.count(tenant, None, State::Queued);
         self.records.insert(seq, record);
+        self.count(lane, None, State::Queued);
+        if let Some(of_tenant) = self.of_lane_mut(lane) {
+            of_tenant.seqs.insert(seq);
+        }
         seq
     }
 
-    fn count(&mut self, tenant: TenantId, from: Option<State>, to: State) {
-        let of_tenant = &mut self.tenants.entry(tenant).or_default().counters;
-        for counters in [of_tenant, &mut self.all] {
+    fn of_lane_mut(&mut self, lane: i64) -> Option<&mut OfTenant> {
+        let tenant = self.lane_mut(lane)?.tenant;
+        self.tenants.get_mut(tenant)
+    }
+
+    fn count(&mut self, lane: i64, from: Option<State>, to: State) {
+        let moved = |counters: &mut Counters| {
             if let Some(from) = from {
                 let counter = counters.of_mut(from);
                 *counter = counter.saturating_sub(1);
             }
             *counters.of_mut(to) += 1;
+        };
+        if let Some(of_tenant) = self.of_lane_mut(lane) {
+            moved(&mut of_tenant.counters);
         }
+        moved(&mut self.all);
     }
 
-    fn uncount(&mut self, tenant: TenantId, state: State) {
-        let of_tenant = &mut self.tenants.entry(tenant).or_default().counters;
-        for counters in [of_tenant, &mut self.all] {
+    fn uncount(&mut self, lane: i64, state: State) {
+        let gone = |counters: &mut Counters| {
             let counter = counters.of_mut(state);
             *counter = counter.saturating_sub(1);
+        };
+        if let Some(of_tenant) = self.of_lane_mut(lane) {
+            gone(&mut of_tenant.counters);
         }
+        gone(&mut self.all);
     }
 
     /// Changes a notification's state and whatever `change` does.
@@ -153,12 +202,12 @@ impl Table {
         change: impl FnOnce(&mut Record),
     ) {
         let Some(record) = self.records.get_mut(&seq) else { return };
-        let (tenant, from) = (record.row.lane.tenant, record.row.state);
+        let (lane, from) = (record.lane, record.row.state);
         record.row.state = to;
         record.row.updated = now;
         change(record);
         let generation = record.row.generation;
-        self.count(tenant, Some(from), to);
+        self.count(lane, Some(from), to);
         if to.is_terminal() {
             self.over.push_back((seq, generation));
             self.forget_oldest();
@@ -184,7 +233,7 @@ impl Table {
             self.ties.forget(parent, seq);
         }
         self.ids.remove(&record.row.id);
-        if let Some(of_tenant) = self.tenants.get_mut(&record.row.lane.tenant) {
+        if let Some(of_tenant) = self.of_lane_mut(record.lane) {
             of_tenant.seqs.remove(&seq);
         }
     }
@@ -210,11 +259,11 @@ impl Table {
             .iter()
             .filter(|(seq, record)| **seq != self.last_seq && old(record))
             .filter(|(_, record)| record.row.parent.is_none_or(of_group))
-            .map(|(seq, record)| (*seq, record.row.lane.tenant, record.row.state))
+            .map(|(seq, record)| (*seq, record.lane, record.row.state))
             .collect();
-        for (seq, tenant, state) in &gone {
+        for (seq, lane, state) in &gone {
             self.forget(*seq);
-            self.uncount(*tenant, *state);
+            self.uncount(*lane, *state);
         }
         gone.len()
     }
