@@ -153,6 +153,15 @@ async fn the_trail_is_exported_beside_a_running_host_and_shows_what_was_done_to_
     let host = TestHost::start(Folder::new()).await;
     let id = host.hand_over("log", "on record").await;
     host.reaches(&id, "delivered").await;
+    let mut host = host;
+    host.channels.push_str("# Nothing new, and then something wrong.\n[[channel]]\n");
+    host.write();
+    host.logged(&["reload: rejected"]).await;
+    eventually("the reload is on record", async || {
+        let audit = run(&host, &["audit"]);
+        text(&audit.stdout).contains("rejected, ").then_some(())
+    })
+    .await;
     let audit = run(&host, &["audit", "--verify"]);
     assert!(audit.status.success(), "{}", text(&audit.stderr));
     assert!(text(&audit.stderr).contains("the chain holds"), "{}", text(&audit.stderr));
@@ -164,7 +173,7 @@ async fn the_trail_is_exported_beside_a_running_host_and_shows_what_was_done_to_
         .map(|line| line["kind"].clone())
         .collect();
     assert_eq!(kinds, ["accepted", "delivered"]);
-    assert_eq!(lines[0]["channel"], "log");
+    assert_eq!((&lines[0]["kind"], &lines[1]["channel"]), (&json!("host"), &json!("log")));
     assert_eq!(lines[0]["hash"].as_str().unwrap().len(), 64);
 
     let (folder, _ended) = host.stop().await;
@@ -174,7 +183,7 @@ async fn the_trail_is_exported_beside_a_running_host_and_shows_what_was_done_to_
     let audit = run(&folder, &["audit", "--verify"]);
     assert_eq!(audit.status.code(), Some(1));
     let said = text(&audit.stderr);
-    assert!(said.contains("the chain of events is broken at event 2"), "{said}");
+    assert!(said.contains("the chain of events is broken at event 3"), "{said}");
     assert!(run(&folder, &["audit"]).status.success(), "to read it is still possible");
 }
 

@@ -87,7 +87,8 @@ pub fn backup(queue: &Path, to: &Path) -> Result<Copied, BackupError> {
     }
     let sql = sql_error(queue);
     let conn = readers::connect(queue).map_err(&sql)?;
-    schema::expect(&conn).map_err(|refusal| refusal.of_file(queue))?;
+    // Of an older version too: the time for a backup is before the upgrade.
+    schema::known(&conn).map_err(|refusal| refusal.of_file(queue))?;
     let partial = beside(to, ".partial");
     create_anew(&partial)?;
     // It would forbid the copy as well; the connection reads only, whatever this says.
