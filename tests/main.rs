@@ -12,6 +12,7 @@
 )]
 
 mod bad_input;
+mod breakers;
 mod channels;
 mod delivery;
 mod guests;
@@ -22,4 +23,5 @@ mod shutdown;
 mod start;
 mod surface;
 mod swap;
+mod throttle;
 mod tidy;

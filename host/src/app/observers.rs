@@ -8,12 +8,14 @@ use std::{
 use tokio::sync::mpsc;
 
 use crate::{
-    dispatch::{self, Running},
+    config::ThrottleScope,
+    dispatch::{self, BreakerScope, Running},
     egress::FetchError,
     generation::Generation,
     ids::PluginName,
     observe::{
-        EgressOutcome, Fault as FaultWord, HealthBoard, Metrics, ReloadOutcome, ReloadReport,
+        BreakerWord, EgressOutcome, Fault as FaultWord, HealthBoard, Metrics, ReloadOutcome,
+        ReloadReport, ThrottleWord,
     },
     reload::{self, Outcome, Report, Trial, Trigger},
     sandbox::{self, Fault, FaultKind, LoadedPlugin, Usage},
@@ -121,6 +123,24 @@ impl dispatch::Observer for Observers {
 
     fn lanes(&self, count: usize) {
         self.metrics.lanes(count);
+    }
+
+    fn breaker_opened(&self, plugin: &PluginName, scope: BreakerScope) -> Box<dyn Send> {
+        let word = match scope {
+            BreakerScope::Destination => BreakerWord::Destination,
+            BreakerScope::Credential => BreakerWord::Credential,
+            BreakerScope::Configuration => BreakerWord::Configuration,
+            BreakerScope::Provider => BreakerWord::Provider,
+        };
+        Box::new(self.metrics.plugin(plugin).breaker_opened(word))
+    }
+
+    fn throttled(&self, plugin: &PluginName, scope: ThrottleScope) {
+        let word = match scope {
+            ThrottleScope::Channel => ThrottleWord::Channel,
+            ThrottleScope::Destination => ThrottleWord::Destination,
+        };
+        self.metrics.plugin(plugin).throttled(word);
     }
 
     fn wanted(&self, plugin: &PluginName) {

@@ -142,9 +142,9 @@ fn same_tenant(old: &Tenant, new: &Tenant) -> bool {
 }
 
 fn same_channel(old: &Channel, new: &Channel) -> bool {
-    let Channel { name, plugin, options, secrets, fallback, retry, origin: _ } = old;
+    let Channel { name, plugin, options, secrets, fallback, retry, throttle, origin: _ } = old;
     (name, plugin, options, secrets) == (&new.name, &new.plugin, &new.options, &new.secrets)
-        && (fallback, retry) == (&new.fallback, &new.retry)
+        && (fallback, retry, throttle) == (&new.fallback, &new.retry, &new.throttle)
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub use load::{Loaded, load};
 pub use model::{
     Channel, ChannelSecret, Config, Grants, ONLY_SECRET, Object, OnUnknown, Origin, Plugin,
     PluginLimits, PluginSource, Problem, Requirement, RetryPolicy, Scope, Tenant, TenantLimits,
+    Throttle, ThrottleScope,
 };
 
 /// The file with the plugins.

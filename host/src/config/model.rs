@@ -204,6 +204,9 @@ pub struct TenantLimits {
     pub burst: u32,
     /// `queue`: live notifications.
     pub queue_max: u64,
+    /// `weight`: its share of the deliveries while there are more than can run at once, relative to
+    /// the other tenants'.
+    pub weight: u32,
 }
 
 /// A `[[channel]]` of channels.toml, its options merged.
@@ -221,6 +224,8 @@ pub struct Channel {
     pub fallback: Vec<ChannelName>,
     /// How failures are retried.
     pub retry: RetryPolicy,
+    /// How fast messages are handed to the plugin, where that is not as its manifest says.
+    pub throttle: Option<Throttle>,
     /// Where it stands.
     pub origin: Origin,
 }
@@ -261,6 +266,27 @@ pub struct RetryPolicy {
     pub on_unknown: OnUnknown,
 }
 
+/// `[channel.throttle]`: takes the place of the manifest's rates of the same scope.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Throttle {
+    /// `rate_per_s`: deliveries a second, in the long run.
+    pub rate_per_s: f64,
+    /// `burst`: deliveries at once after a rest.
+    pub burst: u32,
+    /// `per`: what is counted together.
+    pub per: ThrottleScope,
+}
+
+/// What a [`Throttle`] counts together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ThrottleScope {
+    /// Everything of the channel: what is sent with its credential.
+    #[default]
+    Channel,
+    /// What goes to one target of the channel.
+    Destination,
+}
+
 /// What to do when nobody knows whether the provider has the message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum OnUnknown {
@@ -278,7 +304,7 @@ impl Default for RetryPolicy {
         Self {
             attempts: limits::ATTEMPTS_DEFAULT,
             first: limits::RETRY_FIRST,
-            factor: 2.0,
+            factor: limits::RETRY_FACTOR,
             cap: limits::RETRY_CAP,
             span: limits::RETRY_SPAN,
             on_unknown: OnUnknown::Auto,

@@ -7,7 +7,10 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::Dispatch;
+use super::{
+    Dispatch,
+    guards::{Guards, Ticket},
+};
 use crate::{
     clock::UnixMs,
     config::RetryPolicy,
@@ -40,6 +43,8 @@ pub(super) struct Completed {
     pub(super) end: End,
     /// Counts the running attempt until it is settled.
     pub(super) running: Option<Box<dyn Send>>,
+    /// The right to the call that was made.
+    pub(super) ticket: Option<Ticket>,
 }
 
 /// How it ended.
@@ -50,17 +55,29 @@ pub(super) enum End {
     /// Nothing was tried. It stays due: when the lane takes a turn again is for the scheduler to
     /// say, and a reload that mends the reason must find it waiting.
     NotTried,
+    /// Its destination or provider is held back; the other messages of its lane may not be.
+    Waits { until: UnixMs },
+    /// Its channel could not even be called. `probe`: that was known, and this was the message that
+    /// looked whether it is mended.
+    Misconfigured { detail: String, probe: bool },
     /// It cannot be delivered any more, whatever the plugin would say.
     Hopeless { word: &'static str, code: &'static str, detail: String },
 }
 
+/// What a delivery begins with.
+pub(super) struct Starter {
+    pub(super) dispatch: Dispatch,
+    pub(super) guards: Arc<Guards>,
+    pub(super) completed: mpsc::Sender<Completed>,
+}
+
 /// Begins a delivery. `completed` gets its end, always. Says for how long the lane should pause.
 pub(super) fn begin(
-    dispatch: &Dispatch,
+    starter: &Starter,
     generation: &Arc<Generation>,
-    completed: &mpsc::Sender<Completed>,
     leased: Leased,
 ) -> Option<Duration> {
+    let Starter { dispatch, guards, completed } = starter;
     let now = dispatch.clock.now();
     let channel = generation.channel(leased.lane.tenant, &leased.lane.channel);
     let policy = channel.map(|channel| channel.retry).unwrap_or_default();
@@ -76,6 +93,7 @@ pub(super) fn begin(
         deduplicates: false,
         end: End::NotTried,
         running: None,
+        ticket: None,
     };
     let hopeless = |word, code, detail| End::Hopeless { word, code, detail };
     if let Some(expires) = leased.expires
@@ -92,7 +110,10 @@ pub(super) fn begin(
             let over = leased.created.after(policy.span) <= now;
             let pause = match &why {
                 Unavailable::Misconfigured(detail) => {
-                    base.end = hopeless("misconfigured", "configuration", detail.clone());
+                    let probe = channel.is_some_and(|channel| {
+                        guards.stop(generation, &channel.plugin, &leased.lane, detail, now)
+                    });
+                    base.end = End::Misconfigured { detail: detail.clone(), probe };
                     None
                 }
                 _ if over => {
@@ -124,6 +145,19 @@ pub(super) fn begin(
     if let Some(send_at) = envelope.send_at.as_deref().and_then(|at| UnixMs::parse_rfc3339(at).ok())
     {
         base.since = base.since.max(send_at);
+    }
+    if let Some(channel) = channel {
+        let target = envelope.target_id.as_deref();
+        match guards.admit(generation, channel, &leased.lane, target, now) {
+            Ok(ticket) => base.ticket = Some(ticket),
+            // Not later than it expires: it is to be said then.
+            Err(until) => {
+                let until = leased.expires.map_or(until, |expires| until.min(expires));
+                base.end = End::Waits { until };
+                give(completed, base);
+                return None;
+            }
+        }
     }
     base.running = Some(dispatch.observer.begun(binding.plugin().name()));
     let call = SendCall {
@@ -161,6 +195,7 @@ pub(super) fn begin(
     };
     if let Some(mut base) = take(&shared) {
         base.end = End::NotTried;
+        base.ticket = None;
         give(completed, base);
     }
     Some(pause)

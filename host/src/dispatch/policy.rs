@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     clock::UnixMs,
     config::{OnUnknown, RetryPolicy},
+    limits,
     sandbox::{FaultKind, Outcome},
 };
 
@@ -39,6 +40,8 @@ pub(super) struct Case {
     pub(super) attempt: u32,
     /// Whether the provider drops duplicates by itself.
     pub(super) deduplicates: bool,
+    /// Whether it was to find out if a channel that was stopped works again.
+    pub(super) probe: bool,
     pub(super) now: UnixMs,
     /// From 0 up to 1: where in the jitter's range this pause falls.
     pub(super) jitter: f64,
@@ -60,7 +63,15 @@ pub(super) fn decide(outcome: &Outcome, case: &Case) -> Verdict {
             verdict(word, None, Next::Delivered)
         }
         Outcome::Rejected(problem) => verdict("rejected", Some(problem), Next::Dead),
-        Outcome::Misconfigured(problem) => verdict("misconfigured", Some(problem), Next::Dead),
+        Outcome::Misconfigured(problem) => {
+            // Whoever stopped the channel has told its caller. A probe only found out that nothing
+            // has changed, and waits with the others.
+            let next = match case.probe {
+                true => again(case, Some(limits::MISCONFIGURED_PROBE)),
+                false => Next::Dead,
+            };
+            verdict("misconfigured", Some(problem), next)
+        }
         // The target in the notification is the caller's; the new one is in the record for them.
         Outcome::Moved { problem, target } => {
             let mut moved = verdict("moved", Some(problem), Next::Dead);
@@ -104,12 +115,15 @@ fn again(case: &Case, asked: Option<Duration>) -> Next {
     let cap_s = policy.cap.as_secs_f64();
     let pause_s = (policy.first.as_secs_f64() * policy.factor.powi(exponent)).min(cap_s);
     let own = Duration::from_secs_f64(pause_s * (1.0 - JITTER + 2.0 * JITTER * case.jitter));
+    let over = case.since.after(policy.span);
+    // The last attempt is made when the time is up, and not left out because the pause before it
+    // would be longer than what is left.
+    let own = own.min(over.since(case.now));
     // What the provider asks for is never shortened; the jitter comes on top of it.
     let asked =
         asked.map_or(Duration::ZERO, |asked| asked + asked.mul_f64(JITTER * case.jitter / 2.0));
     let due = case.now.after(own.max(asked));
-    let over = case.since.after(policy.span);
-    if due > over || case.expires.is_some_and(|expires| due >= expires) {
+    if case.now >= over || due > over || case.expires.is_some_and(|expires| due >= expires) {
         return Next::Dead;
     }
     Next::Retry { due }
@@ -127,6 +141,7 @@ mod tests {
             expires: None,
             attempt: 1,
             deduplicates: false,
+            probe: false,
             now: UnixMs(1_000),
             jitter: 0.5,
         }
@@ -156,7 +171,7 @@ mod tests {
         let pause = |attempt| {
             let mut case = case();
             case.attempt = attempt;
-            case.policy.cap = Duration::from_secs(15);
+            (case.policy.factor, case.policy.cap) = (2.0, Duration::from_secs(15));
             due(&decide(&retry_after(0), &case)).unwrap() - case.now.0
         };
         assert_eq!([pause(1), pause(2), pause(3), pause(9)], [5_000, 10_000, 15_000, 15_000]);
@@ -189,6 +204,59 @@ mod tests {
         assert_eq!(decide(&retry_after(0), &old).next, Next::Dead);
         let expiring = Case { expires: Some(UnixMs(2_000)), ..case() };
         assert_eq!(decide(&retry_after(0), &expiring).next, Next::Dead);
+    }
+
+    /// When the attempts are made that a policy makes, from the first failure on, in seconds.
+    fn schedule(policy: RetryPolicy, jitter: f64) -> Vec<i64> {
+        let mut case = Case { policy, since: UnixMs(0), now: UnixMs(0), jitter, ..case() };
+        let mut at = Vec::new();
+        while let Some(due) = due(&decide(&retry_after(0), &case)) {
+            at.push(due / 1_000);
+            (case.now, case.attempt) = (UnixMs(due), case.attempt + 1);
+        }
+        at
+    }
+
+    #[test]
+    fn the_default_makes_ten_attempts_over_three_days() {
+        let policy = RetryPolicy::default();
+        assert_eq!(
+            schedule(policy, 0.5),
+            [5, 30, 155, 780, 3_905, 19_530, 97_655, 184_055, 259_200],
+            "the schedule in docs/OPERATING.md"
+        );
+        for jitter in [0.0, 1.0] {
+            let all = schedule(policy, jitter);
+            assert_eq!(all.len(), 9, "{all:?}");
+            assert!(all[8] >= 2 * 86_400 && all[8] <= 3 * 86_400, "{all:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_attempt_is_made_when_the_time_is_up() {
+        let span = Duration::from_secs(60);
+        let policy = RetryPolicy { span, ..RetryPolicy::default() };
+        assert_eq!(schedule(policy, 0.5), [5, 30, 60]);
+        // What the provider asks for is not shortened for that.
+        let late = Case { policy, now: UnixMs(50_000), attempt: 3, ..case() };
+        assert_eq!(decide(&retry_after(10_001), &late).next, Next::Dead);
+        assert_eq!(due(&decide(&retry_after(0), &late)), Some(60_000));
+    }
+
+    #[test]
+    fn a_wait_that_ends_with_the_expiry_comes_too_late() {
+        let expires = |ms| Case { expires: Some(UnixMs(ms)), jitter: 0.0, ..case() };
+        assert_eq!(decide(&retry_after(10_000), &expires(11_000)).next, Next::Dead);
+        assert_eq!(due(&decide(&retry_after(10_000), &expires(11_001))), Some(11_000));
+    }
+
+    #[test]
+    fn a_probe_of_a_stopped_channel_waits_with_the_others() {
+        let found = Outcome::Misconfigured(problem());
+        assert_eq!(decide(&found, &case()).next, Next::Dead);
+        let probe = Case { probe: true, ..case() };
+        let due = due(&decide(&found, &probe)).unwrap();
+        assert!(UnixMs(due).since(probe.now) >= limits::MISCONFIGURED_PROBE);
     }
 
     #[test]

@@ -1,18 +1,20 @@
 //! The settler: turns reports into what is on disk, many in one transaction, and then tells.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
 use super::{
     Dispatch, Finished,
     delivery::{Completed, End},
-    policy::{self, Case, Next},
+    guards::{Guards, Ticket},
+    policy::{self, Case, Next, Verdict},
+    short,
 };
 use crate::{
-    limits,
+    clock::UnixMs,
     outcomes::Ending,
-    sandbox::{Outcome, RetryScope},
+    sandbox::{Outcome, Problem, Report},
     store::{self, Attempt, Settle, Settled, StoreError},
 };
 
@@ -23,6 +25,7 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) struct Settler {
     dispatch: Dispatch,
+    guards: Arc<Guards>,
     completed: mpsc::Receiver<Completed>,
     finished: mpsc::Sender<Vec<Finished>>,
 }
@@ -37,10 +40,11 @@ struct News {
 impl Settler {
     pub(super) const fn new(
         dispatch: Dispatch,
+        guards: Arc<Guards>,
         completed: mpsc::Receiver<Completed>,
         finished: mpsc::Sender<Vec<Finished>>,
     ) -> Self {
-        Self { dispatch, completed, finished }
+        Self { dispatch, guards, completed, finished }
     }
 
     /// Runs until nobody can complete a delivery any more.
@@ -87,82 +91,97 @@ impl Settler {
         drop(self.finished.send(finished).await);
     }
 
-    fn decide(&self, completed: Completed) -> (Settle, News) {
+    fn decide(&self, mut completed: Completed) -> (Settle, News) {
         let now = self.dispatch.clock.now();
-        let Completed { token, id, lane, started, .. } = &completed;
-        let (outcome, attempt, ending, pause) = match &completed.end {
+        let Decided { outcome, attempt, ending } = match &completed.end {
             // The scheduler has paused the lane when it handed over. Doing so again from here could
             // come after the reload that ended the pause.
-            End::NotTried => (store::Outcome::Release { due: now }, None, None, None),
+            End::NotTried => Decided::release(now),
+            End::Waits { until } => Decided::release(*until),
             End::Hopeless { word, code, detail } => {
-                if let Some(plugin) = &completed.plugin {
-                    self.dispatch.observer.attempt(plugin, word, None);
-                }
-                let attempt = Attempt {
-                    started: *started,
-                    took_ms: 0,
-                    outcome: String::from(*word),
-                    code: Some(String::from(*code)),
-                    detail: Some(short(detail)),
-                    provider_id: None,
-                    digest: None,
-                };
-                let ending = dead(&attempt);
-                (store::Outcome::Dead, Some(attempt), Some(ending), None)
+                let (code, detail) = (Some(String::from(*code)), Some(detail.clone()));
+                let verdict = Verdict { word, code, detail, next: Next::Dead };
+                self.written(&completed, verdict, None)
+            }
+            End::Misconfigured { detail, probe } => {
+                let problem =
+                    Problem { code: String::from("configuration"), detail: detail.clone() };
+                let case = case(&completed, *probe, now);
+                let verdict = policy::decide(&Outcome::Misconfigured(problem), &case);
+                self.written(&completed, verdict, None)
             }
             End::Called(report) => {
-                let case = Case {
-                    policy: completed.policy,
-                    since: completed.since,
-                    expires: completed.expires,
-                    attempt: token.attempt,
-                    deduplicates: completed.deduplicates,
-                    now,
-                    jitter: fastrand::f64(),
-                };
-                let verdict = policy::decide(&report.outcome, &case);
-                if let Some(plugin) = &completed.plugin {
-                    self.dispatch.observer.attempt(plugin, verdict.word, Some(report.took));
+                let ticket = completed.ticket.take();
+                let probe = ticket.as_ref().is_some_and(Ticket::is_probe);
+                if let Some(ticket) = ticket {
+                    let contact = report.usage.contact.as_ref();
+                    let current = self.dispatch.current.load();
+                    self.guards.record(ticket, &report.outcome, contact, &current, now);
                 }
-                let provider_id = match &report.outcome {
-                    Outcome::Delivered { provider_id, .. } => provider_id.as_deref().map(short),
-                    _ => None,
-                };
-                let attempt = Attempt {
-                    started: *started,
-                    took_ms: u32::try_from(report.took.as_millis()).unwrap_or(u32::MAX),
-                    outcome: String::from(verdict.word),
-                    code: verdict.code.as_deref().map(short),
-                    detail: verdict.detail.as_deref().map(short),
-                    provider_id,
-                    digest: Some(report.digest.to_string()),
-                };
-                let (outcome, ending) = match verdict.next {
-                    Next::Delivered => {
-                        let provider_id = attempt.provider_id.clone();
-                        (store::Outcome::Delivered, Some(Ending::Delivered { provider_id }))
-                    }
-                    Next::Retry { due } => (store::Outcome::Retry { due }, None),
-                    Next::Dead => (store::Outcome::Dead, Some(dead(&attempt))),
-                };
-                tell_log(&completed, &attempt, verdict.next);
-                (outcome, Some(attempt), ending, lane_pause(&report.outcome))
+                let verdict = policy::decide(&report.outcome, &case(&completed, probe, now));
+                self.written(&completed, verdict, Some(report))
             }
         };
-        let finished = Finished { lane: lane.clone(), pause };
-        let settle = Settle { token: token.clone(), outcome, attempt };
-        (settle, News { finished, ending, id: *id })
+        let Completed { token, id, lane, .. } = completed;
+        let settle = Settle { token, outcome, attempt };
+        (settle, News { finished: Finished { lane }, ending, id })
+    }
+
+    /// A verdict as it is stored and told. `report`: none when the plugin was not called.
+    fn written(&self, completed: &Completed, verdict: Verdict, report: Option<&Report>) -> Decided {
+        if let Some(plugin) = &completed.plugin {
+            self.dispatch.observer.attempt(plugin, verdict.word, report.map(|report| report.took));
+        }
+        let provider_id = match report.map(|report| &report.outcome) {
+            Some(Outcome::Delivered { provider_id, .. }) => provider_id.as_deref().map(short),
+            _ => None,
+        };
+        let took_ms = report.map_or(0, |report| report.took.as_millis());
+        let attempt = Attempt {
+            started: completed.started,
+            took_ms: u32::try_from(took_ms).unwrap_or(u32::MAX),
+            outcome: String::from(verdict.word),
+            code: verdict.code.as_deref().map(short),
+            detail: verdict.detail.as_deref().map(short),
+            provider_id,
+            digest: report.map(|report| report.digest.to_string()),
+        };
+        tell_log(completed, &attempt, verdict.next);
+        let (outcome, ending) = match verdict.next {
+            Next::Delivered => {
+                let provider_id = attempt.provider_id.clone();
+                (store::Outcome::Delivered, Some(Ending::Delivered { provider_id }))
+            }
+            Next::Retry { due } => (store::Outcome::Retry { due }, None),
+            Next::Dead => (store::Outcome::Dead, Some(dead(&attempt))),
+        };
+        Decided { outcome, attempt: Some(attempt), ending }
     }
 }
 
-/// Other messages of the lane wait as well when the failure is not about this one alone.
-fn lane_pause(outcome: &Outcome) -> Option<Duration> {
-    match outcome {
-        Outcome::Retry { after: Some(after), scope, .. } => match scope {
-            RetryScope::Message | RetryScope::Destination => None,
-            RetryScope::Credential | RetryScope::Provider => Some(*after),
-        },
-        _ => None,
+/// What becomes of a delivery.
+struct Decided {
+    outcome: store::Outcome,
+    attempt: Option<Attempt>,
+    ending: Option<Ending>,
+}
+
+impl Decided {
+    const fn release(due: UnixMs) -> Self {
+        Self { outcome: store::Outcome::Release { due }, attempt: None, ending: None }
+    }
+}
+
+fn case(completed: &Completed, probe: bool, now: UnixMs) -> Case {
+    Case {
+        policy: completed.policy,
+        since: completed.since,
+        expires: completed.expires,
+        attempt: completed.token.attempt,
+        deduplicates: completed.deduplicates,
+        probe,
+        now,
+        jitter: fastrand::f64(),
     }
 }
 
@@ -194,10 +213,4 @@ fn dead(attempt: &Attempt) -> Ending {
         code: attempt.code.clone(),
         detail: attempt.detail.clone(),
     }
-}
-
-/// Bounds what a plugin or provider said.
-fn short(text: &str) -> String {
-    let end = text.floor_char_boundary(limits::ERROR_BYTES_MAX);
-    text.get(..end).unwrap_or_default().to_owned()
 }

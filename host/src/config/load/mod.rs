@@ -14,6 +14,7 @@ mod options;
 mod plugins;
 mod retry;
 mod tenants;
+mod throttle;
 mod unique;
 mod values;
 
