@@ -149,12 +149,7 @@ pub(super) fn new_notification(
 /// The end, if it comes in time and before the host goes down.
 async fn wait_for(shared: &Shared, mut waiter: Waiter, wait: Duration) -> Option<Ending> {
     let _waiting = shared.api.metrics.waiting();
-    tokio::select! {
-        biased;
-        ending = waiter.ending() => Some(ending),
-        () = shared.api.stopping.cancelled() => None,
-        () = tokio::time::sleep(wait) => None,
-    }
+    tokio::time::timeout(wait, waiter.ending()).await.ok().flatten()
 }
 
 /// Answers a request whose key was used before.

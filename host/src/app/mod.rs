@@ -146,7 +146,7 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
     let state = ApiState {
         current: Arc::clone(&current),
         store: Arc::clone(&storage.store),
-        outcomes,
+        outcomes: Arc::clone(&outcomes),
         metrics,
         health,
         clock,
@@ -158,10 +158,10 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
     let address = listener.local_addr().map_err(|error| start_error("the listener")(&error))?;
     report::started(&current.load(), address);
     started(address);
-    let router = api::router(state);
+    let surface = api::Surface::new(state);
     let server = api::server::serve(
         listener,
-        router,
+        surface,
         stopping.clone(),
         tasks.tracker(),
         api::server::ServerLimits::default(),
@@ -174,6 +174,7 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
 
     tracing::info!("stopping: nothing new is accepted, running deliveries are finished");
     stopping.cancel();
+    outcomes.stop();
     let down = async {
         // The listener answers what it has begun while deliveries drain beside it.
         let grace = limits::SHUTDOWN_GRACE;

@@ -3,6 +3,7 @@
 mod check;
 mod console;
 mod init;
+mod json_lines;
 mod logging;
 mod openapi;
 mod send;

@@ -1,13 +1,16 @@
 //! What is held, and the small steps that keep its parts in agreement.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    hash::{BuildHasherDefault, Hasher},
+};
 
 use bytes::Bytes;
 
 use super::keys::Keys;
 use crate::{
     clock::UnixMs,
-    ids::{NotificationId, TenantId},
+    ids::{IdHash, NotificationId, TenantId},
     store::{Attempt, Counters, Lane, Priority, Row, State},
 };
 
@@ -28,6 +31,8 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct LaneJobs {
     pub(super) lane: Lane,
+    /// Index of its tenant.
+    tenant: usize,
     pub(super) jobs: BTreeMap<Place, Job>,
 }
 
@@ -50,14 +55,36 @@ pub(super) struct OfTenant {
     pub(super) seqs: BTreeSet<i64>,
 }
 
+/// Spreads numbers that are given in order: multiplies by 2^64 divided by the golden ratio.
+#[derive(Default, Debug)]
+pub(super) struct SeqHasher(u64);
+
+impl Hasher for SeqHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_i64(i64::from(*byte));
+        }
+    }
+
+    fn write_i64(&mut self, number: i64) {
+        self.0 = (self.0 ^ number.cast_unsigned()).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn finish(&self) -> u64 {
+        // The map looks at the lowest bits, the product is best in the highest.
+        self.0.rotate_left(26)
+    }
+}
+
 /// All of it. Lanes are numbered from 1.
 #[derive(Default, Debug)]
 pub(super) struct Table {
     pub(super) lanes: Vec<LaneJobs>,
     lane_numbers: HashMap<Lane, i64>,
-    pub(super) records: HashMap<i64, Record>,
-    ids: HashMap<NotificationId, i64>,
-    pub(super) tenants: HashMap<TenantId, OfTenant>,
+    pub(super) records: HashMap<i64, Record, BuildHasherDefault<SeqHasher>>,
+    ids: HashMap<NotificationId, i64, IdHash>,
+    tenants: Vec<OfTenant>,
+    tenant_numbers: HashMap<TenantId, usize>,
     pub(super) all: Counters,
     pub(super) keys: Keys,
     over: VecDeque<(i64, u32)>,
@@ -77,7 +104,12 @@ impl Table {
         if let Some(n) = self.lane_number(lane) {
             return n;
         }
-        self.lanes.push(LaneJobs { lane: lane.clone(), jobs: BTreeMap::new() });
+        let tenants = &mut self.tenants;
+        let tenant = *self.tenant_numbers.entry(lane.tenant).or_insert_with(|| {
+            tenants.push(OfTenant::default());
+            tenants.len() - 1
+        });
+        self.lanes.push(LaneJobs { lane: lane.clone(), tenant, jobs: BTreeMap::new() });
         let n = i64::try_from(self.lanes.len()).unwrap_or(i64::MAX);
         self.lane_numbers.insert(lane.clone(), n);
         n
@@ -94,30 +126,44 @@ impl Table {
         Some((seq, record))
     }
 
+    /// What is kept of a tenant.
+    pub(super) fn of_tenant(&self, tenant: TenantId) -> Option<&OfTenant> {
+        self.tenants.get(*self.tenant_numbers.get(&tenant)?)
+    }
+
     /// Takes a new notification in.
     pub(super) fn insert(&mut self, record: Record) {
         self.last_seq += 1;
-        let seq = self.last_seq;
-        let (tenant, lane, due) = (record.row.lane.tenant, record.lane, record.due);
-        let priority = record.row.priority;
+        let (seq, lane_number) = (self.last_seq, record.lane);
+        let place = (record.row.priority, record.due, seq);
         self.ids.insert(record.row.id, seq);
-        self.tenants.entry(tenant).or_default().seqs.insert(seq);
-        self.count(tenant, None, State::Queued);
         self.records.insert(seq, record);
-        if let Some(lane) = self.lane_mut(lane) {
-            lane.jobs.insert((priority, due, seq), Job { attempt: 0, leased: false });
+        if let Some(lane) = self.lane_mut(lane_number) {
+            lane.jobs.insert(place, Job { attempt: 0, leased: false });
+        }
+        self.count(lane_number, None, State::Queued);
+        if let Some(of_tenant) = self.of_lane_mut(lane_number) {
+            of_tenant.seqs.insert(seq);
         }
     }
 
-    fn count(&mut self, tenant: TenantId, from: Option<State>, to: State) {
-        let of_tenant = &mut self.tenants.entry(tenant).or_default().counters;
-        for counters in [of_tenant, &mut self.all] {
+    fn of_lane_mut(&mut self, lane: i64) -> Option<&mut OfTenant> {
+        let tenant = self.lane_mut(lane)?.tenant;
+        self.tenants.get_mut(tenant)
+    }
+
+    fn count(&mut self, lane: i64, from: Option<State>, to: State) {
+        let moved = |counters: &mut Counters| {
             if let Some(from) = from {
                 let counter = counters.of_mut(from);
                 *counter = counter.saturating_sub(1);
             }
             *counters.of_mut(to) += 1;
+        };
+        if let Some(of_tenant) = self.of_lane_mut(lane) {
+            moved(&mut of_tenant.counters);
         }
+        moved(&mut self.all);
     }
 
     /// Changes a notification's state and whatever `change` does.
@@ -129,12 +175,12 @@ impl Table {
         change: impl FnOnce(&mut Record),
     ) {
         let Some(record) = self.records.get_mut(&seq) else { return };
-        let (tenant, from) = (record.row.lane.tenant, record.row.state);
+        let (lane, from) = (record.lane, record.row.state);
         record.row.state = to;
         record.row.updated = now;
         change(record);
         let generation = record.row.generation;
-        self.count(tenant, Some(from), to);
+        self.count(lane, Some(from), to);
         if to.is_terminal() {
             self.over.push_back((seq, generation));
             self.forget_oldest();
@@ -149,13 +195,12 @@ impl Table {
             if record.row.generation != generation || !record.row.state.is_terminal() {
                 continue;
             }
-            let (id, tenant, state) = (record.row.id, record.row.lane.tenant, record.row.state);
+            let (id, lane) = (record.row.id, record.lane);
             self.records.remove(&seq);
             self.ids.remove(&id);
-            if let Some(of_tenant) = self.tenants.get_mut(&tenant) {
+            if let Some(of_tenant) = self.of_lane_mut(lane) {
                 of_tenant.seqs.remove(&seq);
             }
-            tracing::trace!(%id, ?state, "forgotten");
         }
     }
 }
