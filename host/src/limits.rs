@@ -196,6 +196,22 @@ pub const TASK_FAILURES_MAX: usize = 50;
 
 // --- queue and delivery ----------------------------------------------------------------------
 
+/// `[[tenant.callback]]` of one tenant: each is a message for each end of a notification.
+pub const CALLBACKS_PER_TENANT_MAX: usize = 8;
+/// Callbacks of one tenant that are posted at the same time.
+pub const CALLBACKS_AT_ONCE: usize = 16;
+/// How long a receiver of callbacks may take (Standard Webhooks 1.0.0: 15 to 30 s).
+pub const CALLBACK_TIMEOUT: Duration = Duration::from_secs(15);
+/// Receivers of callbacks to which connections are kept.
+pub const CALLBACK_DOORS_MAX: usize = 1_024;
+/// Channels that one notification may go through, the first one and its fallbacks.
+pub const FALLBACK_STEPS_MAX: usize = 8;
+/// The longest pause that the host itself makes after a failure that counts as no attempt, because
+/// the provider said when to come back: with this, three days of it are 864 requests at most.
+pub const RETRY_ASKED_CAP: Duration = Duration::from_mins(5);
+/// Messages of a channel whose breaker is open that are looked at in one turn, to hand those that
+/// have a fallback on to it.
+pub const FALLBACK_SWEEP: usize = 16;
 /// Live notifications (queued or being delivered) of one tenant unless `limits.queue` says so.
 pub const QUEUE_PER_TENANT_DEFAULT: u64 = 10_000;
 /// The ceiling of `limits.queue`.

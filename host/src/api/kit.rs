@@ -78,6 +78,7 @@ pub(super) fn tenant(number: u128) -> Tenant {
         cors: vec![Arc::from(format!("https://app{number}.example"))],
         limits: TenantLimits { rate_per_s: None, burst: 1, queue_max: 1_000, weight: 1 },
         access_sources: Vec::new(),
+        callbacks: Vec::new(),
         channels: channels.map(|channel| (channel.name.clone(), Arc::new(channel))).into(),
         origin: origin(),
     }

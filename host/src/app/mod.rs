@@ -96,7 +96,7 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
     let egress = Egress::new(&options.extra_roots_pem)
         .map_err(|error| start_error("outbound TLS")(&error))?;
     let sandbox =
-        Sandbox::new(Arc::clone(&engine), egress, Arc::new(observers.clone()), tasks.clone());
+        Sandbox::new(Arc::clone(&engine), Arc::clone(&egress), Arc::new(observers.clone()), tasks.clone());
     let mut reloader = Reloader::new(reload::Parts {
         config_dir: options.config_dir.clone(),
         sandbox: Arc::clone(&sandbox),
@@ -121,6 +121,7 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
         store: Arc::clone(&storage.store),
         current: Arc::clone(&current),
         sandbox: Arc::clone(&sandbox),
+        egress,
         outcomes: Arc::clone(&outcomes),
         observer: Arc::new(observers.clone()),
         clock: clock.clone(),

@@ -189,10 +189,64 @@ pub struct Tenant {
     pub limits: TenantLimits,
     /// `[tenant.access] sources`: client addresses that may call; empty: all.
     pub access_sources: Vec<AddressRange>,
+    /// Who is told how its notifications went.
+    pub callbacks: Vec<Arc<Callback>>,
     /// Its channels, the implicit ones of core plugins too.
     pub channels: BTreeMap<ChannelName, Arc<Channel>>,
     /// Where it stands.
     pub origin: Origin,
+}
+
+/// A `[[tenant.callback]]`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Callback {
+    /// Where to post to; none (`"*"`): where a request says (`callbackUrl`).
+    pub url: Option<Arc<str>>,
+    /// The key to sign with, and the one before it while receivers change over: `whsec_…`.
+    pub secrets: Vec<ChannelSecret>,
+    /// What is told.
+    pub events: BTreeSet<CallbackEvent>,
+    /// Address ranges that are allowed although the default policy denies them. Only where there
+    /// are some may a URL begin with `http://`.
+    pub addresses: Vec<AddressRange>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// What a callback tells.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum CallbackEvent {
+    /// The provider has it.
+    Delivered,
+    /// It was given up.
+    Failed,
+    /// An attempt failed, and there will be another.
+    Retrying,
+}
+
+impl CallbackEvent {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Delivered, Self::Failed, Self::Retrying];
+
+    /// Its name in `events`; in a payload behind `notification.`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::Retrying => "retrying",
+        }
+    }
+}
+
+impl Tenant {
+    /// The entry that says how to post to `url`; `requested`: a request names it.
+    #[must_use]
+    pub fn callback_for(&self, url: &str, requested: bool) -> Option<&Arc<Callback>> {
+        let named = |callback: &&Arc<Callback>| callback.url.as_deref() == Some(url);
+        let any = |callback: &&Arc<Callback>| requested && callback.url.is_none();
+        self.callbacks.iter().find(named).or_else(|| self.callbacks.iter().find(any))
+    }
 }
 
 /// `[tenant.limits]`.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Observer;
 use crate::{
     clock::UnixMs,
-    config::{Channel, Plugin},
+    config::{Callback, Channel, Plugin},
     generation::Generation,
     ids::{Digest, PluginName},
     store::Lane,
@@ -113,6 +113,8 @@ pub(super) struct Basis {
     channel: Option<Arc<Channel>>,
     plugin: Option<Arc<Plugin>>,
     digest: Option<Digest>,
+    /// For the lane of callbacks: where they go.
+    callbacks: Vec<Arc<Callback>>,
 }
 
 impl Basis {
@@ -124,6 +126,14 @@ impl Basis {
             digest: name
                 .and_then(|name| generation.plugins.get(name))
                 .map(|plugin| plugin.digest()),
+            callbacks: match lane.channel.is_callbacks() {
+                true => generation
+                    .config
+                    .tenants
+                    .get(&lane.tenant)
+                    .map_or_else(Vec::new, |tenant| tenant.callbacks.clone()),
+                false => Vec::new(),
+            },
             channel,
         }
     }

@@ -61,6 +61,8 @@ struct LaneGuard {
     rates_of: u64,
     /// Whom its calls speak to.
     host: Option<Arc<str>>,
+    /// Whether messages have come that may go on to another channel.
+    has_fallback: bool,
 }
 
 struct DestinationGuard {
@@ -90,6 +92,7 @@ impl Default for LaneGuard {
             buckets: Buckets::default(),
             rates_of: 0,
             host: None,
+            has_fallback: false,
         }
     }
 }
@@ -158,9 +161,10 @@ struct Probes {
 }
 
 impl Ticket {
-    /// Whether this call is to find out if its channel works again.
-    pub(super) const fn is_probe(&self) -> bool {
-        self.probes.lane
+    /// Whether this call is to find out if its channel (or endpoint of callbacks) works again.
+    pub(super) fn is_probe(&self) -> bool {
+        let endpoint = self.destination.0.channel.is_callbacks();
+        self.probes.lane || (endpoint && self.probes.destination)
     }
 }
 
@@ -218,12 +222,18 @@ impl Guards {
             guard
         };
         let mut room = usize::MAX;
+        // Messages that have another channel do not wait with the others: they are leased for a look
+        // at how long they may, once each while the breaker is open.
+        let held = match guard.has_fallback || !channel.fallback.is_empty() {
+            true => |_| Gate::Room(limits::FALLBACK_SWEEP),
+            false => Gate::Until,
+        };
         match guard.breaker.pass(now) {
             Pass::Free => {}
             Pass::Probe => room = 1,
             // The probe is this lane's own: its end brings the lane back.
             Pass::Probing => return Gate::Room(0),
-            Pass::Not(until) => return Gate::Until(until),
+            Pass::Not(until) => return held(until),
         }
         if let Some(host) = guard.host.as_ref().filter(|_| !providers.is_empty())
             && let Some(provider) = providers.get_mut(&(channel.plugin.clone(), Arc::clone(host)))
@@ -231,7 +241,7 @@ impl Guards {
             match provider.probe(lane.tenant, now) {
                 Ok(false) => {}
                 Ok(true) => room = 1,
-                Err(until) => return Gate::Until(until),
+                Err(until) => return held(until),
             }
         }
         if guard.rates_of != generation.number {
@@ -319,6 +329,20 @@ impl Guards {
         })
     }
 
+    /// Messages of this lane may go on to another channel.
+    pub(super) fn has_fallback(&self, lane: &Lane) {
+        self.lock().lanes.get_or_insert(lane, LaneGuard::default).has_fallback = true;
+    }
+
+    /// Why a lane is stopped as misconfigured, unless it is time to look whether it still is.
+    pub(super) fn stopped(&self, lane: &Lane, now: UnixMs) -> Option<(String, String)> {
+        let mut tables = self.lock();
+        let guard = tables.lanes.get_mut(lane)?;
+        let waits = matches!(guard.breaker.pass(now), Pass::Not(_) | Pass::Probing);
+        let alarm = guard.alarm.as_ref().filter(|_| waits && guard.breaker.is_stopped())?;
+        Some((alarm.reason.code.clone(), alarm.reason.detail.clone()))
+    }
+
     fn give_back(&self, destination: &Destination, probes: &Probes) {
         let mut tables = self.lock();
         if let Some(guard) = tables.lanes.get_mut(&destination.0) {
@@ -359,6 +383,15 @@ impl Guards {
         {
             told.credential = None;
             told.destination = None;
+        }
+        if lane.channel.is_callbacks() {
+            // Each endpoint is a world of its own.
+            let stop = told.credential.filter(|signal| *signal == Signal::Stop);
+            told = Signals {
+                destination: stop.or(told.destination),
+                credential: None,
+                provider: None,
+            };
         }
         if ticket.probes.lane {
             // A probe always decides: what is not known to work does not.

@@ -9,7 +9,9 @@ mod alarms;
 mod bounded;
 mod breaker;
 mod bucket;
+mod callbacks;
 mod delivery;
+mod follow;
 mod guards;
 mod policy;
 mod ring;
@@ -25,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     config::ThrottleScope,
+    egress::Egress,
     generation::Current,
     ids::PluginName,
     limits,
@@ -63,6 +66,8 @@ pub struct Dispatch {
     pub current: Arc<Current>,
     /// Where plugins run.
     pub sandbox: Arc<Sandbox>,
+    /// The way out, for callbacks.
+    pub egress: Arc<Egress>,
     /// Who waits.
     pub outcomes: Arc<Outcomes>,
     /// Who counts.
@@ -105,8 +110,10 @@ impl Dispatch {
         let settler =
             settler::Settler::new(self.clone(), Arc::clone(&guards), completed, finished_in);
         tasks.spawn("settler", settler.run());
+        let egress = Arc::clone(&self.egress);
+        let postman = callbacks::Postman::new(egress, tasks.clone(), self.clock.clone());
         let scheduler = scheduler::Scheduler::new(
-            delivery::Starter { dispatch: self, guards, completed: completed_in },
+            delivery::Starter { dispatch: self, guards, postman, completed: completed_in },
             finished,
             running.stopping.clone(),
             Arc::clone(&running.nudge),

@@ -25,7 +25,11 @@ pub(super) struct Verdict {
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) enum Next {
     Delivered,
-    Retry { due: UnixMs },
+    /// `counts`: whether the attempt is one of those that the policy allows.
+    Retry {
+        due: UnixMs,
+        counts: bool,
+    },
     Dead,
 }
 
@@ -36,8 +40,12 @@ pub(super) struct Case {
     /// From when on the span is counted.
     pub(super) since: UnixMs,
     pub(super) expires: Option<UnixMs>,
+    /// When another channel takes over.
+    pub(super) budget_end: Option<UnixMs>,
     /// From 1.
     pub(super) attempt: u32,
+    /// Attempts before this one that count.
+    pub(super) tries: u32,
     /// Whether the provider drops duplicates by itself.
     pub(super) deduplicates: bool,
     /// Whether it was to find out if a channel that was stopped works again.
@@ -106,27 +114,42 @@ pub(super) fn decide(outcome: &Outcome, case: &Case) -> Verdict {
 }
 
 /// The next attempt, unless there is none left or no time for it.
+///
+/// Where the provider says when to come back, it has not tried and the attempt does not count; time
+/// is the bound then. The host's own pause grows nevertheless, in case the provider always says "at
+/// once".
 fn again(case: &Case, asked: Option<Duration>) -> Next {
     let policy = &case.policy;
-    if case.attempt >= policy.attempts {
+    let asked = asked.filter(|asked| !asked.is_zero());
+    let counts = asked.is_none();
+    if counts && case.tries.saturating_add(1) >= policy.attempts {
         return Next::Dead;
     }
-    let exponent = i32::try_from(case.attempt.saturating_sub(1)).unwrap_or(i32::MAX);
-    let cap_s = policy.cap.as_secs_f64();
-    let pause_s = (policy.first.as_secs_f64() * policy.factor.powi(exponent)).min(cap_s);
+    let (before, cap) = match counts {
+        true => (case.tries, policy.cap),
+        false => (case.attempt.saturating_sub(1), policy.cap.min(limits::RETRY_ASKED_CAP)),
+    };
+    let exponent = i32::try_from(before).unwrap_or(i32::MAX);
+    let pause_s = (policy.first.as_secs_f64() * policy.factor.powi(exponent)).min(cap.as_secs_f64());
     let own = Duration::from_secs_f64(pause_s * (1.0 - JITTER + 2.0 * JITTER * case.jitter));
     let over = case.since.after(policy.span);
     // The last attempt is made when the time is up, and not left out because the pause before it
     // would be longer than what is left.
     let own = own.min(over.since(case.now));
     // What the provider asks for is never shortened; the jitter comes on top of it.
-    let asked =
-        asked.map_or(Duration::ZERO, |asked| asked + asked.mul_f64(JITTER * case.jitter / 2.0));
+    let asked = asked.map_or(Duration::ZERO, |asked| {
+        asked.saturating_add(asked.mul_f64(JITTER * case.jitter / 2.0))
+    });
     let due = case.now.after(own.max(asked));
-    if case.now >= over || due > over || case.expires.is_some_and(|expires| due >= expires) {
+    let too_late = |end: UnixMs| due >= end;
+    if case.now >= over
+        || due > over
+        || case.expires.is_some_and(too_late)
+        || case.budget_end.is_some_and(too_late)
+    {
         return Next::Dead;
     }
-    Next::Retry { due }
+    Next::Retry { due, counts }
 }
 
 #[cfg(test)]
@@ -139,7 +162,9 @@ mod tests {
             policy: RetryPolicy::default(),
             since: UnixMs(0),
             expires: None,
+            budget_end: None,
             attempt: 1,
+            tries: 0,
             deduplicates: false,
             probe: false,
             now: UnixMs(1_000),
@@ -159,9 +184,14 @@ mod tests {
         }
     }
 
+    /// A failure that counts.
+    fn failed() -> Outcome {
+        Outcome::Retry { problem: problem(), after: None, scope: RetryScope::Message }
+    }
+
     fn due(verdict: &Verdict) -> Option<i64> {
         match verdict.next {
-            Next::Retry { due } => Some(due.0),
+            Next::Retry { due, .. } => Some(due.0),
             _ => None,
         }
     }
@@ -170,9 +200,9 @@ mod tests {
     fn pauses_double_up_to_the_cap() {
         let pause = |attempt| {
             let mut case = case();
-            case.attempt = attempt;
+            (case.attempt, case.tries) = (attempt, attempt - 1);
             (case.policy.factor, case.policy.cap) = (2.0, Duration::from_secs(15));
-            due(&decide(&retry_after(0), &case)).unwrap() - case.now.0
+            due(&decide(&failed(), &case)).unwrap() - case.now.0
         };
         assert_eq!([pause(1), pause(2), pause(3), pause(9)], [5_000, 10_000, 15_000, 15_000]);
     }
@@ -181,7 +211,7 @@ mod tests {
     fn jitter_spreads_a_pause_by_a_fifth_to_both_sides() {
         let pause = |jitter| {
             let case = Case { jitter, ..case() };
-            due(&decide(&retry_after(0), &case)).unwrap() - case.now.0
+            due(&decide(&failed(), &case)).unwrap() - case.now.0
         };
         assert_eq!([pause(0.0), pause(1.0)], [4_000, 6_000]);
     }
@@ -198,21 +228,21 @@ mod tests {
 
     #[test]
     fn the_last_attempt_the_span_and_the_expiry_end_it() {
-        let last = Case { attempt: 10, ..case() };
-        assert_eq!(decide(&retry_after(0), &last).next, Next::Dead);
+        let last = Case { attempt: 10, tries: 9, ..case() };
+        assert_eq!(decide(&failed(), &last).next, Next::Dead);
         let old = Case { now: UnixMs(0).after(RetryPolicy::default().span), ..case() };
-        assert_eq!(decide(&retry_after(0), &old).next, Next::Dead);
+        assert_eq!(decide(&failed(), &old).next, Next::Dead);
         let expiring = Case { expires: Some(UnixMs(2_000)), ..case() };
-        assert_eq!(decide(&retry_after(0), &expiring).next, Next::Dead);
+        assert_eq!(decide(&failed(), &expiring).next, Next::Dead);
     }
 
     /// When the attempts are made that a policy makes, from the first failure on, in seconds.
     fn schedule(policy: RetryPolicy, jitter: f64) -> Vec<i64> {
         let mut case = Case { policy, since: UnixMs(0), now: UnixMs(0), jitter, ..case() };
         let mut at = Vec::new();
-        while let Some(due) = due(&decide(&retry_after(0), &case)) {
+        while let Some(due) = due(&decide(&failed(), &case)) {
             at.push(due / 1_000);
-            (case.now, case.attempt) = (UnixMs(due), case.attempt + 1);
+            (case.now, case.tries) = (UnixMs(due), case.tries + 1);
         }
         at
     }
@@ -238,9 +268,28 @@ mod tests {
         let policy = RetryPolicy { span, ..RetryPolicy::default() };
         assert_eq!(schedule(policy, 0.5), [5, 30, 60]);
         // What the provider asks for is not shortened for that.
-        let late = Case { policy, now: UnixMs(50_000), attempt: 3, ..case() };
+        let late = Case { policy, now: UnixMs(50_000), tries: 2, ..case() };
         assert_eq!(decide(&retry_after(10_001), &late).next, Next::Dead);
-        assert_eq!(due(&decide(&retry_after(0), &late)), Some(60_000));
+        assert_eq!(due(&decide(&failed(), &late)), Some(60_000));
+    }
+
+    #[test]
+    fn a_wait_that_was_asked_for_costs_no_attempt_and_ends_with_the_time() {
+        let last = Case { attempt: 500, tries: 9, ..case() };
+        let verdict = decide(&retry_after(60_000), &last);
+        assert!(matches!(verdict.next, Next::Retry { counts: false, .. }), "{verdict:?}");
+        let own = due(&decide(&retry_after(1), &last)).unwrap() - last.now.0;
+        assert_eq!(Duration::from_millis(own.unsigned_abs()), limits::RETRY_ASKED_CAP);
+        assert_eq!(decide(&retry_after(0), &last).next, Next::Dead, "\"at once\" is no wait");
+        let over = Case { now: UnixMs(0).after(last.policy.span), ..last };
+        assert_eq!(decide(&retry_after(60_000), &over).next, Next::Dead);
+    }
+
+    #[test]
+    fn where_another_channel_takes_over_sooner_this_one_is_given_up() {
+        let until = |ms| Case { budget_end: Some(UnixMs(ms)), ..case() };
+        assert_eq!(decide(&failed(), &until(6_000)).next, Next::Dead);
+        assert_eq!(due(&decide(&failed(), &until(6_001))), Some(6_000));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Finished,
     delivery::{self, Starter},
-    guards::{Gate, Guards},
+    guards::Gate,
     ring::{Ring, Turn},
 };
 use crate::{
@@ -134,11 +134,11 @@ impl Scheduler {
             let slots = limits::DELIVERIES_AT_ONCE.saturating_sub(self.in_flight);
             let generation = self.starter.dispatch.current.load();
             let now = self.starter.dispatch.clock.now();
-            let guards = &self.starter.guards;
+            let starter = &self.starter;
             let turns = self.ring.turns(
                 slots,
                 now,
-                |lane| gate(&generation, guards, lane, now),
+                |lane| gate(&generation, starter, lane, now),
                 |tenant| weight(&generation, tenant),
             );
             if turns.is_empty() {
@@ -186,13 +186,18 @@ impl Scheduler {
 /// Whether a lane may go: with as many deliveries as its channel may have instances, unless
 /// something holds it back. A lane that has lost its channel gets one at a time, to find out that it
 /// has.
-fn gate(generation: &Generation, guards: &Guards, lane: &Lane, now: UnixMs) -> Gate {
-    let Some(channel) = generation.channel(lane.tenant, &lane.channel) else {
+fn gate(generation: &Generation, starter: &Starter, lane: &Lane, now: UnixMs) -> Gate {
+    let Some(channel) = starter.postman.channel_of(generation, lane) else {
         return Gate::Room(1);
     };
-    let plugin = generation.config.plugins.get(&channel.plugin);
-    let instances = plugin.map_or(1, |plugin| plugin.limits.instances_max);
-    match guards.gate(generation, channel, lane, now) {
+    let instances = match lane.channel.is_callbacks() {
+        true => limits::CALLBACKS_AT_ONCE,
+        false => {
+            let plugin = generation.config.plugins.get(&channel.plugin);
+            plugin.map_or(1, |plugin| plugin.limits.instances_max)
+        }
+    };
+    match starter.guards.gate(generation, channel, lane, now) {
         Gate::Room(room) => Gate::Room(room.min(instances)),
         until @ Gate::Until(_) => until,
     }

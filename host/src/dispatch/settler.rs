@@ -7,15 +7,19 @@ use tokio::sync::mpsc;
 use super::{
     Dispatch, Finished,
     delivery::{Completed, End},
+    follow::{self, Became, Following},
     guards::{Guards, Ticket},
     policy::{self, Case, Next, Verdict},
     short,
 };
 use crate::{
     clock::UnixMs,
+    ids::NotificationId,
     outcomes::Ending,
     sandbox::{Outcome, Problem, Report},
-    store::{self, Attempt, Settle, Settled, StoreError},
+    store::{
+        self, Attempt, Leased, NewNotification, ParentEnd, Settle, Settled, StoreError,
+    },
 };
 
 /// How many reports are written together at most.
@@ -34,7 +38,10 @@ pub(super) struct Settler {
 struct News {
     finished: Finished,
     ending: Option<Ending>,
-    id: crate::ids::NotificationId,
+    id: NotificationId,
+    parent: Option<NotificationId>,
+    /// What goes on in its place: whoever waits for this one waits for that one now.
+    takes_over: Option<NotificationId>,
 }
 
 impl Settler {
@@ -77,13 +84,21 @@ impl Settler {
         };
         let mut finished = Vec::with_capacity(news.len());
         for (one, result) in news.into_iter().zip(results) {
-            if result == Settled::LeaseLost {
-                tracing::warn!(
+            match result {
+                Settled::LeaseLost => tracing::warn!(
                     notification = %one.id,
                     "its lease had run out before it was settled: it may be delivered twice"
-                );
-            } else if let Some(ending) = one.ending {
-                self.dispatch.outcomes.tell(one.id, ending);
+                ),
+                Settled::Done { parent } => {
+                    if let (Some(id), Some(end), Some(ending)) = (one.parent, parent, &one.ending) {
+                        self.dispatch.outcomes.tell(id, of_all(end, ending));
+                    }
+                    match (one.takes_over, one.ending) {
+                        (Some(next), _) => self.dispatch.outcomes.pass_on(one.id, next),
+                        (None, Some(ending)) => self.dispatch.outcomes.tell(one.id, ending),
+                        (None, None) => {}
+                    }
+                }
             }
             finished.push(one.finished);
         }
@@ -93,7 +108,7 @@ impl Settler {
 
     fn decide(&self, mut completed: Completed) -> (Settle, News) {
         let now = self.dispatch.clock.now();
-        let Decided { outcome, attempt, ending } = match &completed.end {
+        let Decided { outcome, attempt, ending, follow, takes_over } = match &completed.end {
             // The scheduler has paused the lane when it handed over. Doing so again from here could
             // come after the reload that ended the pause.
             End::NotTried => Decided::release(now),
@@ -103,9 +118,8 @@ impl Settler {
                 let verdict = Verdict { word, code, detail, next: Next::Dead };
                 self.written(&completed, verdict, None)
             }
-            End::Misconfigured { detail, probe } => {
-                let problem =
-                    Problem { code: String::from("configuration"), detail: detail.clone() };
+            End::Misconfigured { code, detail, probe } => {
+                let problem = Problem { code: code.clone(), detail: detail.clone() };
                 let case = case(&completed, *probe, now);
                 let verdict = policy::decide(&Outcome::Misconfigured(problem), &case);
                 self.written(&completed, verdict, None)
@@ -122,9 +136,9 @@ impl Settler {
                 self.written(&completed, verdict, Some(report))
             }
         };
-        let Completed { token, id, lane, .. } = completed;
-        let settle = Settle { token, outcome, attempt };
-        (settle, News { finished: Finished { lane }, ending, id })
+        let Leased { token, id, lane, parent, .. } = completed.leased;
+        let settle = Settle { token, outcome, attempt, follow };
+        (settle, News { finished: Finished { lane }, ending, id, parent, takes_over })
     }
 
     /// A verdict as it is stored and told. `report`: none when the plugin was not called.
@@ -152,10 +166,25 @@ impl Settler {
                 let provider_id = attempt.provider_id.clone();
                 (store::Outcome::Delivered, Some(Ending::Delivered { provider_id }))
             }
-            Next::Retry { due } => (store::Outcome::Retry { due }, None),
+            Next::Retry { due, counts } => (store::Outcome::Retry { due, counts }, None),
             Next::Dead => (store::Outcome::Dead, Some(dead(&attempt))),
         };
-        Decided { outcome, attempt: Some(attempt), ending }
+        let became = match verdict.next {
+            Next::Delivered => Became::Delivered,
+            Next::Retry { .. } => Became::Retrying,
+            Next::Dead => Became::Dead,
+        };
+        let generation = self.dispatch.current.load();
+        let Following { new, takes_over } =
+            follow::of(&generation, completed, &attempt, became, self.dispatch.clock.now());
+        if let (Some(_), Some(next)) = (takes_over, new.first()) {
+            tracing::info!(
+                notification = %completed.leased.id, channel = %completed.leased.lane.channel,
+                next = %next.id, next_channel = %next.lane.channel,
+                "another channel takes over"
+            );
+        }
+        Decided { outcome, attempt: Some(attempt), ending, follow: new, takes_over }
     }
 }
 
@@ -164,11 +193,14 @@ struct Decided {
     outcome: store::Outcome,
     attempt: Option<Attempt>,
     ending: Option<Ending>,
+    follow: Vec<NewNotification>,
+    takes_over: Option<NotificationId>,
 }
 
 impl Decided {
     const fn release(due: UnixMs) -> Self {
-        Self { outcome: store::Outcome::Release { due }, attempt: None, ending: None }
+        let outcome = store::Outcome::Release { due };
+        Self { outcome, attempt: None, ending: None, follow: Vec::new(), takes_over: None }
     }
 }
 
@@ -176,8 +208,10 @@ fn case(completed: &Completed, probe: bool, now: UnixMs) -> Case {
     Case {
         policy: completed.policy,
         since: completed.since,
-        expires: completed.expires,
-        attempt: completed.token.attempt,
+        expires: completed.leased.expires,
+        budget_end: completed.budget_end,
+        attempt: completed.leased.token.attempt,
+        tries: completed.leased.tries,
         deduplicates: completed.deduplicates,
         probe,
         now,
@@ -186,7 +220,7 @@ fn case(completed: &Completed, probe: bool, now: UnixMs) -> Case {
 }
 
 fn tell_log(completed: &Completed, attempt: &Attempt, next: Next) {
-    let Completed { id, lane, token, .. } = completed;
+    let Leased { id, lane, token, .. } = &completed.leased;
     let number = token.attempt;
     let outcome = attempt.outcome.as_str();
     let code = attempt.code.as_deref().unwrap_or("-");
@@ -196,7 +230,7 @@ fn tell_log(completed: &Completed, attempt: &Attempt, next: Next) {
             notification = %id, tenant = %lane.tenant, channel = %lane.channel, attempt = number,
             took_ms = attempt.took_ms, "delivered"
         ),
-        Next::Retry { due } => tracing::warn!(
+        Next::Retry { due, .. } => tracing::warn!(
             notification = %id, tenant = %lane.tenant, channel = %lane.channel, attempt = number,
             outcome, code, next = due.rfc3339(), "not delivered, will be tried again: {detail}"
         ),
@@ -204,6 +238,22 @@ fn tell_log(completed: &Completed, attempt: &Attempt, next: Next) {
             notification = %id, tenant = %lane.tenant, channel = %lane.channel, attempt = number,
             outcome, code, "not delivered, given up: {detail}"
         ),
+    }
+}
+
+/// How a whole ended, of which `last` was the last part.
+fn of_all(end: ParentEnd, last: &Ending) -> Ending {
+    match (end.delivered, end.failed) {
+        (1, 0) | (0, 1) => last.clone(),
+        (_, 0) => Ending::Delivered { provider_id: None },
+        (delivered, failed) => Ending::Dead {
+            outcome: String::from("rejected"),
+            code: Some(String::from(if delivered == 0 { "all_failed" } else { "partly_failed" })),
+            detail: Some(format!(
+                "of {} channels {delivered} delivered it and {failed} gave up",
+                delivered.saturating_add(failed)
+            )),
+        },
     }
 }
 

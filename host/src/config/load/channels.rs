@@ -136,6 +136,11 @@ fn name(
         "name" => entry.parsed::<ChannelName>(key, &mut context.findings)?,
         _ => At { value: text?.parse().ok()?, origin },
     };
+    if name.value.is_callbacks() {
+        let message = format!("the name \"{}\" is the host's own; choose another", name.value);
+        context.findings.wrong(&name.origin, message);
+        return None;
+    }
     let first = owner.and_then(|owner| entries.get(&(owner, name.value.clone())));
     if let Some(Entry { origin, .. }) = first {
         context.findings.wrong(

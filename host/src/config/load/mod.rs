@@ -4,6 +4,7 @@
 //! and written down; what depends on something that was left out is left out silently, so that one
 //! mistake is one message.
 
+mod callbacks;
 mod channels;
 mod context;
 mod credentials;

@@ -83,6 +83,7 @@ fn generation(number: u64, first: Channel) -> Arc<Generation> {
             cors: Vec::new(),
             limits: TenantLimits { rate_per_s: None, burst: 1, queue_max: 1, weight: 1 },
             access_sources: Vec::new(),
+            callbacks: Vec::new(),
             channels: [(channel.name.clone(), Arc::new(channel))].into(),
             origin: origin(),
         };
