@@ -143,6 +143,8 @@ pub(super) fn new_notification(
         idempotency,
         payload: wanted.envelope.encode(),
         live_max: caller.tenant.limits.queue_max,
+        parent: None,
+        ordering_key: None,
     }
 }
 

@@ -24,6 +24,7 @@ use crate::{
     outcomes::Outcomes,
     plugin_files::LastGood,
     reload::{self, Reloader, Trigger},
+    retention::{self, Retention},
     sandbox::{CompileCache, Engine, Sandbox},
     store::{Store, memory::MemoryStore, sqlite::SqliteStore},
     tasks::Tasks,
@@ -47,6 +48,8 @@ pub struct Options {
     pub in_memory: bool,
     /// More root certificates for outbound TLS.
     pub extra_roots_pem: Vec<u8>,
+    /// For how long notifications and events are kept.
+    pub retention: Retention,
 }
 
 /// Why the host did not start, or ended.
@@ -140,6 +143,16 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
             options.config_dir.clone(),
             Arc::clone(&current),
             triggers.clone(),
+            stopping.clone(),
+        ),
+    );
+
+    tasks.spawn(
+        "retention",
+        retention::run(
+            Arc::clone(&storage.store),
+            clock.clone(),
+            options.retention,
             stopping.clone(),
         ),
     );

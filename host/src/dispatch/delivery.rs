@@ -39,6 +39,8 @@ pub(super) struct Completed {
     pub(super) plugin: Option<PluginName>,
     pub(super) policy: RetryPolicy,
     pub(super) deduplicates: bool,
+    /// Whether another channel takes over when this one gives up.
+    pub(super) has_next: bool,
     /// When another channel takes over, though this one may still have attempts.
     pub(super) budget_end: Option<UnixMs>,
     /// Whether its payload names other channels, or somebody to tell, so that what follows from its
@@ -95,6 +97,7 @@ pub(super) fn begin(
         plugin: channel.map(|channel| channel.plugin.clone()),
         policy: channel.map(|channel| channel.retry).unwrap_or_default(),
         deduplicates: false,
+        has_next: false,
         budget_end: None,
         asks_for_more: false,
         end: End::NotTried,
@@ -206,13 +209,13 @@ impl Starter {
         base: &mut Completed,
     ) -> Result<(), End> {
         let (now, lane) = (base.started, &base.leased.lane);
-        let has_next = follow::has_next(channel, envelope);
+        base.has_next = follow::has_next(channel, envelope);
         base.budget_end = follow::budget_end(envelope, base.since);
         if base.budget_end.is_some_and(|end| end <= now) {
             let detail = String::from("its time for this channel is over; the next one takes over");
             return Err(hopeless("unavailable", "time_budget", detail));
         }
-        if has_next {
+        if base.has_next {
             self.guards.has_fallback(lane);
             // Waiting for somebody to mend the channel is for those who have no other.
             if let Some((code, detail)) = self.guards.stopped(lane, now) {

@@ -213,7 +213,8 @@ fn case(completed: &Completed, probe: bool, now: UnixMs) -> Case {
         attempt: completed.leased.token.attempt,
         tries: completed.leased.tries,
         deduplicates: completed.deduplicates,
-        probe,
+        // One that has another channel need not wait for this one to be mended.
+        probe: probe && !completed.has_next,
         now,
         jitter: fastrand::f64(),
     }

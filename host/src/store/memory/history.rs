@@ -9,11 +9,14 @@ use crate::{
 
 impl Table {
     pub(super) fn status(&self, tenant: TenantId, id: NotificationId) -> Option<Status> {
-        let (_, record) = self.find(tenant, id)?;
+        let (seq, record) = self.find(tenant, id)?;
         let waits = matches!(record.row.state, State::Queued | State::Retrying);
+        let key = record.key.as_ref().filter(|_| record.row.state == State::Queued);
+        let blocker = key.and_then(|key| self.ties.blocker(record.lane, key, seq));
         Some(Status {
             row: record.row.clone(),
             due: waits.then_some(record.due),
+            blocked_by: blocker.and_then(|seq| Some(self.record(seq)?.row.id)),
             payload: record.payload.clone(),
             attempts: record.attempts.clone(),
         })

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::keys::Keys;
+use super::{events::Trail, groups::Ties, keys::Keys};
 use crate::{
     clock::UnixMs,
     ids::{IdHash, NotificationId, TenantId},
@@ -24,6 +24,8 @@ pub(super) type Place = (Priority, UnixMs, i64);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Job {
     pub(super) attempt: u32,
+    /// Attempts, of these, that do not count.
+    pub(super) free: u32,
     pub(super) leased: bool,
 }
 
@@ -46,6 +48,8 @@ pub(super) struct Record {
     pub(super) leased_at: UnixMs,
     pub(super) expires: Option<UnixMs>,
     pub(super) payload: Bytes,
+    pub(super) branch: u32,
+    pub(super) key: Option<Box<str>>,
     pub(super) attempts: Vec<(u32, u32, Attempt)>,
 }
 
@@ -87,6 +91,8 @@ pub(super) struct Table {
     tenant_numbers: HashMap<TenantId, usize>,
     pub(super) all: Counters,
     pub(super) keys: Keys,
+    pub(super) ties: Ties,
+    pub(super) trail: Trail,
     over: VecDeque<(i64, u32)>,
     last_seq: i64,
 }
@@ -126,25 +132,35 @@ impl Table {
         Some((seq, record))
     }
 
+    pub(super) fn record(&self, seq: i64) -> Option<&Record> {
+        self.records.get(&seq)
+    }
+
+    pub(super) fn record_mut(&mut self, seq: i64) -> Option<&mut Record> {
+        self.records.get_mut(&seq)
+    }
+
     /// What is kept of a tenant.
     pub(super) fn of_tenant(&self, tenant: TenantId) -> Option<&OfTenant> {
         self.tenants.get(*self.tenant_numbers.get(&tenant)?)
     }
 
-    /// Takes a new notification in.
-    pub(super) fn insert(&mut self, record: Record) {
+    /// The number for what is accepted now.
+    pub(super) const fn next_seq(&mut self) -> i64 {
         self.last_seq += 1;
-        let (seq, lane_number) = (self.last_seq, record.lane);
-        let place = (record.row.priority, record.due, seq);
+        self.last_seq
+    }
+
+    /// Takes a new notification in; its job is the caller's to add.
+    pub(super) fn insert(&mut self, record: Record) -> i64 {
+        let (seq, lane) = (self.next_seq(), record.lane);
         self.ids.insert(record.row.id, seq);
         self.records.insert(seq, record);
-        if let Some(lane) = self.lane_mut(lane_number) {
-            lane.jobs.insert(place, Job { attempt: 0, leased: false });
-        }
-        self.count(lane_number, None, State::Queued);
-        if let Some(of_tenant) = self.of_lane_mut(lane_number) {
+        self.count(lane, None, State::Queued);
+        if let Some(of_tenant) = self.of_lane_mut(lane) {
             of_tenant.seqs.insert(seq);
         }
+        seq
     }
 
     fn of_lane_mut(&mut self, lane: i64) -> Option<&mut OfTenant> {
@@ -164,6 +180,17 @@ impl Table {
             moved(&mut of_tenant.counters);
         }
         moved(&mut self.all);
+    }
+
+    fn uncount(&mut self, lane: i64, state: State) {
+        let gone = |counters: &mut Counters| {
+            let counter = counters.of_mut(state);
+            *counter = counter.saturating_sub(1);
+        };
+        if let Some(of_tenant) = self.of_lane_mut(lane) {
+            gone(&mut of_tenant.counters);
+        }
+        gone(&mut self.all);
     }
 
     /// Changes a notification's state and whatever `change` does.
@@ -195,12 +222,49 @@ impl Table {
             if record.row.generation != generation || !record.row.state.is_terminal() {
                 continue;
             }
-            let (id, lane) = (record.row.id, record.lane);
-            self.records.remove(&seq);
-            self.ids.remove(&id);
-            if let Some(of_tenant) = self.of_lane_mut(lane) {
-                of_tenant.seqs.remove(&seq);
-            }
+            self.forget(seq);
         }
+    }
+
+    /// Takes a notification out of everything but the counters.
+    fn forget(&mut self, seq: i64) {
+        let Some(record) = self.records.remove(&seq) else { return };
+        if let Some(parent) = record.row.parent {
+            self.ties.forget(parent, seq);
+        }
+        self.ids.remove(&record.row.id);
+        if let Some(of_tenant) = self.of_lane_mut(record.lane) {
+            of_tenant.seqs.remove(&seq);
+        }
+    }
+
+    /// Removes what is over since before that moment, the newest notification excepted. How many.
+    pub(super) fn purge(&mut self, before: UnixMs) -> usize {
+        let old = |record: &Record| {
+            let row = &record.row;
+            row.state.is_terminal() && row.updated < before && row.created < before
+        };
+        let of_group = |parent| {
+            let family = self.ties.parents.get(&parent);
+            family.is_none_or(|family| {
+                family
+                    .children
+                    .iter()
+                    .filter_map(|seq| self.record(*seq))
+                    .all(|child| child.row.state.is_terminal() && child.row.updated < before)
+            })
+        };
+        let gone: Vec<_> = self
+            .records
+            .iter()
+            .filter(|(seq, record)| **seq != self.last_seq && old(record))
+            .filter(|(_, record)| record.row.parent.is_none_or(of_group))
+            .map(|(seq, record)| (*seq, record.lane, record.row.state))
+            .collect();
+        for (seq, lane, state) in &gone {
+            self.forget(*seq);
+            self.uncount(*lane, *state);
+        }
+        gone.len()
     }
 }
