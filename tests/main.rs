@@ -13,8 +13,10 @@
 
 mod bad_input;
 mod breakers;
+mod callbacks;
 mod channels;
 mod delivery;
+mod fallback;
 mod guests;
 mod kit;
 mod notify;
