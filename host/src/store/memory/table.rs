@@ -132,17 +132,17 @@ impl Table {
         Some((seq, record))
     }
 
+    /// What is kept of a tenant.
+    pub(super) fn of_tenant(&self, tenant: TenantId) -> Option<&OfTenant> {
+        self.tenants.get(*self.tenant_numbers.get(&tenant)?)
+    }
+
     pub(super) fn record(&self, seq: i64) -> Option<&Record> {
         self.records.get(&seq)
     }
 
     pub(super) fn record_mut(&mut self, seq: i64) -> Option<&mut Record> {
         self.records.get_mut(&seq)
-    }
-
-    /// What is kept of a tenant.
-    pub(super) fn of_tenant(&self, tenant: TenantId) -> Option<&OfTenant> {
-        self.tenants.get(*self.tenant_numbers.get(&tenant)?)
     }
 
     /// The number for what is accepted now.
@@ -183,14 +183,14 @@ impl Table {
     }
 
     fn uncount(&mut self, lane: i64, state: State) {
-        let gone = |counters: &mut Counters| {
+        let less = |counters: &mut Counters| {
             let counter = counters.of_mut(state);
             *counter = counter.saturating_sub(1);
         };
         if let Some(of_tenant) = self.of_lane_mut(lane) {
-            gone(&mut of_tenant.counters);
+            less(&mut of_tenant.counters);
         }
-        gone(&mut self.all);
+        less(&mut self.all);
     }
 
     /// Changes a notification's state and whatever `change` does.
