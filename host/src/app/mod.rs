@@ -98,8 +98,12 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
         Engine::new().map_err(|error| start_error("the sandbox")(&format!("{error:#}")))?;
     let egress = Egress::new(&options.extra_roots_pem)
         .map_err(|error| start_error("outbound TLS")(&error))?;
-    let sandbox =
-        Sandbox::new(Arc::clone(&engine), Arc::clone(&egress), Arc::new(observers.clone()), tasks.clone());
+    let sandbox = Sandbox::new(
+        Arc::clone(&engine),
+        Arc::clone(&egress),
+        Arc::new(observers.clone()),
+        tasks.clone(),
+    );
     let mut reloader = Reloader::new(reload::Parts {
         config_dir: options.config_dir.clone(),
         sandbox: Arc::clone(&sandbox),

@@ -139,8 +139,7 @@ fn same_tenant(old: &Tenant, new: &Tenant) -> bool {
     (id, name, slug, key_hashes, key_envs)
         == (&new.id, &new.name, &new.slug, &new.key_hashes, &new.key_envs)
         && (domains, ports, plugins, cors) == (&new.domains, &new.ports, &new.plugins, &new.cors)
-        && (limits, access_sources, callbacks)
-            == (&new.limits, &new.access_sources, &new.callbacks)
+        && (limits, access_sources, callbacks) == (&new.limits, &new.access_sources, &new.callbacks)
 }
 
 fn same_channel(old: &Channel, new: &Channel) -> bool {

@@ -37,7 +37,7 @@ impl<K: Hash + Eq + Clone, V> Bounded<K, V> {
 
     /// The entry of `key`, made if it is not there.
     pub(super) fn get_or_insert(&mut self, key: &K, new: impl FnOnce() -> V) -> &mut V {
-        if !self.entries.contains_key(key) && self.entries.len() >= self.max {
+        if self.entries.len() >= self.max && !self.entries.contains_key(key) {
             self.evict();
         }
         self.uses += 1;

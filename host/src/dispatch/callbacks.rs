@@ -123,8 +123,7 @@ impl Postman {
                 return None;
             }
         };
-        if let Err(end) = starter.admit(generation, &self.channel, &envelope, &mut base) {
-            base.end = end;
+        if !starter.admit(generation, &self.channel, &envelope, &mut base) {
             give(&starter.completed, base);
             return None;
         }
@@ -134,8 +133,7 @@ impl Postman {
             let began = Instant::now();
             let (outcome, contact) = letter.post(&postman.clock).await;
             let usage = Usage { contact, ..Usage::default() };
-            let report =
-                Report { outcome, usage, took: began.elapsed(), digest: postman.digest };
+            let report = Report { outcome, usage, took: began.elapsed(), digest: postman.digest };
             base.end = End::Called(report);
             give(&completed, base);
         });
@@ -150,9 +148,10 @@ impl Postman {
     ) -> Result<Letter, (&'static str, String)> {
         let leased = &base.leased;
         let tenant = generation.config.tenants.get(&leased.lane.tenant);
-        let to = envelope.callback.as_ref().ok_or_else(|| {
-            ("unreadable", String::from("it does not say where it goes"))
-        })?;
+        let to = envelope
+            .callback
+            .as_ref()
+            .ok_or_else(|| ("unreadable", String::from("it does not say where it goes")))?;
         let callback = tenant.and_then(|tenant| tenant.callback_for(&to.url, to.requested));
         let callback = callback.ok_or_else(|| {
             let detail = "tenants.toml has no [[tenant.callback]] for this address any more";
@@ -197,8 +196,9 @@ impl Postman {
         let secrets: BTreeMap<_, _> = names.zip(callback.secrets.iter().cloned()).collect();
         let at_once = limits::CALLBACKS_AT_ONCE;
         let egress = self.egress.binding(self.digest, policy, &secrets, &grants, at_once);
-        let door = || Door { callback: Arc::clone(callback), egress: Arc::clone(&egress) };
-        *doors.get_or_insert(&key, door) = door();
+        let door = Door { callback: Arc::clone(callback), egress: Arc::clone(&egress) };
+        doors.remove(&key);
+        doors.get_or_insert(&key, || door);
         Ok(egress)
     }
 }
@@ -223,8 +223,7 @@ impl Letter {
                 (outcome, contact(status.is_server_error()))
             }
             Err(error) => {
-                let failed =
-                    matches!(error, FetchError::Unreachable(_) | FetchError::NoAnswer(_));
+                let failed = matches!(error, FetchError::Unreachable(_) | FetchError::NoAnswer(_));
                 (failure(&error), contact(failed).filter(|_| failed))
             }
         }

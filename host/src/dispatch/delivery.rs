@@ -136,9 +136,8 @@ pub(super) fn begin(
     };
     base.deduplicates = binding.plugin().manifest().deduplication_key_max.is_some();
     if let Some(channel) = channel
-        && let Err(end) = starter.admit(generation, channel, &envelope, &mut base)
+        && !starter.admit(generation, channel, &envelope, &mut base)
     {
-        base.end = end;
         give(completed, base);
         return None;
     }
@@ -200,39 +199,49 @@ fn unavailable(
 }
 
 impl Starter {
-    /// Gets the ticket for the call, or says why there will be none now.
+    /// Gets the ticket for the call. Or says in `base` why there will be none now.
     pub(super) fn admit(
         &self,
         generation: &Arc<Generation>,
         channel: &Channel,
         envelope: &Envelope,
         base: &mut Completed,
-    ) -> Result<(), End> {
+    ) -> bool {
+        match self.ticket(generation, channel, envelope, base) {
+            Ok(ticket) => base.ticket = Some(ticket),
+            Err(end) => base.end = *end,
+        }
+        base.ticket.is_some()
+    }
+
+    fn ticket(
+        &self,
+        generation: &Arc<Generation>,
+        channel: &Channel,
+        envelope: &Envelope,
+        base: &mut Completed,
+    ) -> Result<Ticket, Box<End>> {
         let (now, lane) = (base.started, &base.leased.lane);
         base.has_next = follow::has_next(channel, envelope);
         base.budget_end = follow::budget_end(envelope, base.since);
         if base.budget_end.is_some_and(|end| end <= now) {
             let detail = String::from("its time for this channel is over; the next one takes over");
-            return Err(hopeless("unavailable", "time_budget", detail));
+            return Err(Box::new(hopeless("unavailable", "time_budget", detail)));
         }
         if base.has_next {
             self.guards.has_fallback(lane);
             // Waiting for somebody to mend the channel is for those who have no other.
             if let Some((code, detail)) = self.guards.stopped(lane, now) {
-                return Err(End::Misconfigured { code, detail, probe: false });
+                return Err(Box::new(End::Misconfigured { code, detail, probe: false }));
             }
         }
         let target = envelope.target_id.as_deref();
-        match self.guards.admit(generation, channel, lane, target, now) {
-            Ok(ticket) => base.ticket = Some(ticket),
+        self.guards.admit(generation, channel, lane, target, now).map_err(|until| {
             // Not later than it expires or changes channels: it is to be said then.
-            Err(until) => {
-                let ends = [base.leased.expires, base.budget_end];
-                let until = ends.into_iter().flatten().fold(until, UnixMs::min);
-                return Err(End::Waits { until });
-            }
-        }
-        Ok(())
+            let ends = [base.leased.expires, base.budget_end];
+            let until = ends.into_iter().flatten().fold(until, UnixMs::min);
+            Box::new(End::Waits { until })
+        })
     }
 }
 

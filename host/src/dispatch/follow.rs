@@ -100,7 +100,8 @@ fn next_channel(
     let leased = &completed.leased;
     let mut steps = envelope.fallback.clone();
     if steps.is_empty() && envelope.took_over_from.is_empty() {
-        let step = |channel: &ChannelName| FallbackStep { channel: channel.clone(), after_ms: None };
+        let step =
+            |channel: &ChannelName| FallbackStep { channel: channel.clone(), after_ms: None };
         steps = configured.iter().map(step).collect();
     }
     let mut took_over_from = envelope.took_over_from.clone();

@@ -130,7 +130,8 @@ fn again(case: &Case, asked: Option<Duration>) -> Next {
         false => (case.attempt.saturating_sub(1), policy.cap.min(limits::RETRY_ASKED_CAP)),
     };
     let exponent = i32::try_from(before).unwrap_or(i32::MAX);
-    let pause_s = (policy.first.as_secs_f64() * policy.factor.powi(exponent)).min(cap.as_secs_f64());
+    let pause_s =
+        (policy.first.as_secs_f64() * policy.factor.powi(exponent)).min(cap.as_secs_f64());
     let own = Duration::from_secs_f64(pause_s * (1.0 - JITTER + 2.0 * JITTER * case.jitter));
     let over = case.since.after(policy.span);
     // The last attempt is made when the time is up, and not left out because the pause before it

@@ -17,9 +17,7 @@ use crate::{
     ids::NotificationId,
     outcomes::Ending,
     sandbox::{Outcome, Problem, Report},
-    store::{
-        self, Attempt, Leased, NewNotification, ParentEnd, Settle, Settled, StoreError,
-    },
+    store::{self, Attempt, Leased, NewNotification, ParentEnd, Settle, Settled, StoreError},
 };
 
 /// How many reports are written together at most.

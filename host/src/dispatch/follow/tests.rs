@@ -120,8 +120,7 @@ fn step(channel: &str, after_ms: Option<u64>) -> FallbackStep {
 /// What takes over: its channel, and its envelope.
 fn next(channel: &str, envelope: &Envelope, outcome: &str) -> Option<(String, Envelope)> {
     let completed = completed(channel, envelope);
-    let following =
-        of(&generation(Vec::new()), &completed, &attempt(outcome), Became::Dead, NOW);
+    let following = of(&generation(Vec::new()), &completed, &attempt(outcome), Became::Dead, NOW);
     let id = following.takes_over?;
     let new = following.new.into_iter().find(|new| new.id == id).unwrap();
     assert_eq!((new.parent, new.priority), (completed.leased.parent, Priority::High));
@@ -187,7 +186,8 @@ fn a_tenants_endpoints_are_told_of_the_events_they_want() {
     let failed = callback(Some("https://failed.example"), &[CallbackEvent::Failed]);
     let both = [all, failed];
     let of = |outcome, became| told(&both, &message(), outcome, became);
-    let urls = |told: Vec<(String, Value)>| told.into_iter().map(|(url, _)| url).collect::<Vec<_>>();
+    let urls =
+        |told: Vec<(String, Value)>| told.into_iter().map(|(url, _)| url).collect::<Vec<_>>();
     assert_eq!(urls(of("delivered", Became::Delivered)), ["https://all.example"]);
     assert_eq!(urls(of("retry", Became::Retrying)), ["https://all.example"]);
     let dead = of("rejected", Became::Dead);
