@@ -297,6 +297,8 @@ pub const GUARDED_DESTINATIONS_MAX: usize = 65_536;
 pub const GUARDED_PROVIDERS_MAX: usize = 4_096;
 /// Breakers that `/health` names one by one; all are counted.
 pub const BREAKERS_SHOWN_MAX: usize = 200;
+/// Alarms that wait to be written down as events; there is one when a breaker opens or closes.
+pub const ALARMS_WAITING_MAX: usize = 1_024;
 /// The floor of `throttle.rate_per_s`: one delivery in a hundred seconds.
 pub const THROTTLE_PER_S_MIN: f64 = 0.01;
 /// The ceiling of `throttle.rate_per_s`: more than one host delivers.

@@ -4,28 +4,36 @@
 //! no lease. A message that was leased passes [`Guards::admit`], which knows its target, and gets a
 //! [`Ticket`]; what came of the call is told to [`Guards::record`].
 
+mod entries;
+mod news;
+
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use tokio::sync::mpsc;
+
+use entries::{Destination, DestinationGuard, LaneGuard, Provider, Tables, probe_of};
+use news::{News, What};
+
 use super::{
     Observer,
     alarms::{Alarm, Basis, BreakerScope, BreakerStatus, Breakers, Reason},
     bounded::Bounded,
     breaker::{Breaker, Change, Pass, Signal},
-    bucket::{Buckets, Fill},
+    bucket::Fill,
     signals::{self, Signals},
 };
 use crate::{
     clock::UnixMs,
     config::{Channel, ThrottleScope},
     generation::Generation,
-    ids::{PluginName, TenantId},
+    ids::PluginName,
     limits,
     sandbox::{Contact, Outcome, Rate},
-    store::Lane,
+    store::{Lane, NewEvent},
 };
 
 /// Whether a lane may take a turn.
@@ -41,106 +49,8 @@ pub(super) enum Gate {
 pub(super) struct Guards {
     tables: Mutex<Tables>,
     observer: Arc<dyn Observer>,
-}
-
-type Target = Option<Arc<str>>;
-type Destination = (Lane, Target);
-type Provider = (PluginName, Arc<str>);
-
-struct Tables {
-    lanes: Bounded<Lane, LaneGuard>,
-    destinations: Bounded<Destination, DestinationGuard>,
-    providers: Bounded<Provider, ProviderGuard>,
-}
-
-struct LaneGuard {
-    breaker: Breaker,
-    alarm: Option<Alarm>,
-    buckets: Buckets,
-    /// The generation whose rates `buckets` has; 0: none yet.
-    rates_of: u64,
-    /// Whom its calls speak to.
-    host: Option<Arc<str>>,
-    /// Whether messages have come that may go on to another channel.
-    has_fallback: bool,
-}
-
-struct DestinationGuard {
-    breaker: Breaker,
-    alarm: Option<Alarm>,
-    buckets: Buckets,
-    /// When the next message that finds no token may come back: each gets a time of its own, or all
-    /// would come at once and all but one in vain.
-    line: UnixMs,
-}
-
-struct ProviderGuard {
-    breaker: Breaker,
-    alarm: Option<Alarm>,
-    /// Who has seen it fail since it was opened or closed; fewer than it takes to open it.
-    tenants: Vec<TenantId>,
-    /// When these may probe again. The others may at any time: a tenant with an address that never
-    /// works must not be able to keep a host from those whose addresses do.
-    again: UnixMs,
-}
-
-impl Default for LaneGuard {
-    fn default() -> Self {
-        Self {
-            breaker: Breaker::new(limits::BREAKER_FAILURES),
-            alarm: None,
-            buckets: Buckets::default(),
-            rates_of: 0,
-            host: None,
-            has_fallback: false,
-        }
-    }
-}
-
-impl Default for DestinationGuard {
-    fn default() -> Self {
-        Self {
-            breaker: Breaker::new(limits::BREAKER_FAILURES),
-            alarm: None,
-            buckets: Buckets::default(),
-            line: UnixMs(0),
-        }
-    }
-}
-
-impl Default for ProviderGuard {
-    fn default() -> Self {
-        let breaker = Breaker::new(limits::BREAKER_FAILURES_PROVIDER);
-        Self { breaker, alarm: None, tenants: Vec::new(), again: UnixMs(0) }
-    }
-}
-
-impl ProviderGuard {
-    /// Whether a message of `tenant` is the probe, or when it should come back.
-    fn probe(&self, tenant: TenantId, now: UnixMs) -> Result<bool, UnixMs> {
-        let probe = probe_of(self.breaker.pass(now), now)?;
-        if probe && now < self.again && self.tenants.contains(&tenant) {
-            return Err(self.again);
-        }
-        Ok(probe)
-    }
-
-    /// Whether a failure that `tenant` has seen is that tenant's own trouble, as far as is known.
-    fn is_own_trouble(&mut self, tenant: TenantId, probe: bool, now: UnixMs) -> bool {
-        if !self.tenants.contains(&tenant) {
-            self.tenants.push(tenant);
-        }
-        if self.tenants.len() >= limits::BREAKER_PROVIDER_TENANTS {
-            self.tenants.clear();
-            return false;
-        }
-        if probe {
-            self.breaker.probe_dropped();
-            self.again = now.after(self.breaker.pause());
-        }
-        // Below the edge it is counted, and opens nothing.
-        probe || (self.breaker.is_closed() && self.breaker.is_at_the_edge())
-    }
+    /// Where alarms are written down.
+    events: mpsc::Sender<NewEvent>,
 }
 
 /// The right to make one call. Dropped without [`Guards::record`], it was not made.
@@ -176,28 +86,19 @@ impl Drop for Ticket {
     }
 }
 
-/// Takes a probe away from a breaker, if there is one.
-fn probe_of(pass: Pass, now: UnixMs) -> Result<bool, UnixMs> {
-    match pass {
-        Pass::Free => Ok(false),
-        Pass::Probe => Ok(true),
-        Pass::Probing => Err(now.after(limits::BREAKER_LOOK_AGAIN)),
-        Pass::Not(until) => Err(until),
-    }
-}
-
 fn rates_of<'a>(generation: &'a Generation, channel: &Channel) -> &'a [Rate] {
     generation.plugins.get(&channel.plugin).map_or(&[], |plugin| &plugin.manifest().rates)
 }
 
 impl Guards {
-    pub(super) fn new(observer: Arc<dyn Observer>) -> Arc<Self> {
+    /// `events`: takes alarms, for the trail.
+    pub(super) fn new(observer: Arc<dyn Observer>, events: mpsc::Sender<NewEvent>) -> Arc<Self> {
         let tables = Tables {
             lanes: Bounded::new(limits::GUARDED_LANES_MAX),
             destinations: Bounded::new(limits::GUARDED_DESTINATIONS_MAX),
             providers: Bounded::new(limits::GUARDED_PROVIDERS_MAX),
         };
-        Arc::new(Self { tables: Mutex::new(tables), observer })
+        Arc::new(Self { tables: Mutex::new(tables), observer, events })
     }
 
     fn lock(&self) -> MutexGuard<'_, Tables> {
@@ -406,7 +307,7 @@ impl Guards {
         if host.is_some() && guard.host != host {
             guard.host.clone_from(&host);
         }
-        let news = News { ticket: &ticket, outcome, now, observer: &*self.observer };
+        let news = News { ticket: &ticket, outcome, now, guards: self };
         news.lane(guard, told);
         news.destination(&mut tables.destinations, told);
         let probed = ticket.probes.provider.clone();
@@ -437,6 +338,9 @@ impl Guards {
         let what =
             What { scope: BreakerScope::Configuration, plugin, lane: Some(lane), target: None };
         what.tell(change, true, &guard.breaker, &reason);
+        if let Some(change) = change {
+            self.write_down(&what, change, &reason);
+        }
         if guard.alarm.as_ref().is_none_or(|alarm| alarm.scope != what.scope) {
             guard.alarm = Some(Alarm::new(&*self.observer, what.scope, plugin, reason, basis, now));
         }
@@ -456,8 +360,12 @@ impl Guards {
                     tenant = %lane.tenant, channel = %lane.channel,
                     "breaker closed: the channel's configuration has changed"
                 );
+                if let Some(alarm) = guard.alarm.take() {
+                    let (scope, plugin) = (alarm.scope, &alarm.plugin);
+                    let what = What { scope, plugin, lane: Some(lane), target: None };
+                    self.write_down(&what, Change::Closed, &alarm.reason);
+                }
                 guard.breaker = Breaker::new(limits::BREAKER_FAILURES);
-                guard.alarm = None;
             }
             true
         });
@@ -500,180 +408,6 @@ impl Guards {
         }
         all
     }
-}
-
-/// The end of one call, on its way to the breakers.
-struct News<'a> {
-    ticket: &'a Ticket,
-    outcome: &'a Outcome,
-    now: UnixMs,
-    observer: &'a dyn Observer,
-}
-
-impl News<'_> {
-    fn lane(&self, guard: &mut LaneGuard, told: Signals) {
-        let Some(signal) = told.credential else { return };
-        let lane = &self.ticket.destination.0;
-        let change = guard.breaker.signal(signal, self.ticket.probes.lane, self.now);
-        let scope = match guard.breaker.is_stopped() {
-            true => BreakerScope::Configuration,
-            false => BreakerScope::Credential,
-        };
-        let what = What { scope, plugin: &self.ticket.plugin, lane: Some(lane), target: None };
-        self.note(&what, change, self.ticket.probes.lane, &guard.breaker, &mut guard.alarm);
-    }
-
-    fn destination(
-        &self,
-        destinations: &mut Bounded<Destination, DestinationGuard>,
-        told: Signals,
-    ) {
-        let key = &self.ticket.destination;
-        let guard = match told.destination {
-            None => return,
-            // Nothing is kept of one that works, so there is mostly nothing to tell.
-            Some(Signal::Good) if destinations.is_empty() => return,
-            Some(Signal::Good) => match destinations.get_mut(key) {
-                Some(guard) => guard,
-                None => return,
-            },
-            Some(_) => destinations.get_or_insert(key, DestinationGuard::default),
-        };
-        let Some(signal) = told.destination else { return };
-        let probe = self.ticket.probes.destination;
-        let change = guard.breaker.signal(signal, probe, self.now);
-        let what = What {
-            scope: BreakerScope::Destination,
-            plugin: &self.ticket.plugin,
-            lane: Some(&key.0),
-            target: key.1.as_deref(),
-        };
-        self.note(&what, change, probe, &guard.breaker, &mut guard.alarm);
-        if guard.breaker.is_clean() && guard.buckets.is_full(self.now) {
-            destinations.remove(key);
-        }
-    }
-
-    fn provider(
-        &self,
-        providers: &mut Bounded<Provider, ProviderGuard>,
-        key: &Provider,
-        signal: Option<Signal>,
-    ) {
-        let guard = match signal {
-            None => return,
-            Some(Signal::Good) if providers.is_empty() => return,
-            Some(Signal::Good) => match providers.get_mut(key) {
-                Some(guard) => guard,
-                None => return,
-            },
-            Some(_) => providers.get_or_insert(key, ProviderGuard::default),
-        };
-        let Some(signal) = signal else { return };
-        let tenant = self.ticket.destination.0.tenant;
-        let probe = self.ticket.probes.provider.is_some();
-        let counts = probe || guard.breaker.is_closed();
-        if signal == Signal::Failed && counts && guard.is_own_trouble(tenant, probe, self.now) {
-            return;
-        }
-        let change = guard.breaker.signal(signal, probe, self.now);
-        let what = What {
-            scope: BreakerScope::Provider,
-            plugin: &self.ticket.plugin,
-            lane: None,
-            target: Some(&key.1),
-        };
-        self.note(&what, change, probe, &guard.breaker, &mut guard.alarm);
-        if guard.breaker.is_clean() {
-            providers.remove(key);
-        }
-    }
-
-    /// Keeps the alarm in step with the breaker, and tells the log.
-    fn note(
-        &self,
-        what: &What<'_>,
-        change: Option<Change>,
-        probe: bool,
-        breaker: &Breaker,
-        alarm: &mut Option<Alarm>,
-    ) {
-        let Some(mut change) = change else { return };
-        let reason = reason(self.outcome);
-        if change == Change::StaysOpen
-            && alarm.as_ref().is_some_and(|alarm| alarm.scope != what.scope)
-        {
-            // It waited for one reason and now waits for a worse one.
-            change = Change::Opened;
-        }
-        what.tell(Some(change), probe, breaker, &reason);
-        match (change, alarm.as_mut()) {
-            (Change::Closed, _) => *alarm = None,
-            (Change::StaysOpen, Some(known)) => known.reason = reason,
-            _ => {
-                let lane = what.lane;
-                let basis = lane.map(|lane| Basis::of(&self.ticket.generation, lane));
-                let new =
-                    Alarm::new(self.observer, what.scope, what.plugin, reason, basis, self.now);
-                *alarm = Some(new);
-            }
-        }
-    }
-}
-
-/// What a breaker is about, for the log.
-struct What<'a> {
-    scope: BreakerScope,
-    plugin: &'a PluginName,
-    lane: Option<&'a Lane>,
-    target: Option<&'a str>,
-}
-
-impl What<'_> {
-    /// One line for each change; a longer wait that was asked for meanwhile is none.
-    fn tell(&self, change: Option<Change>, probe: bool, breaker: &Breaker, reason: &Reason) {
-        let Some(change) = change else { return };
-        let scope = self.scope.as_str();
-        let (plugin, target) = (self.plugin, self.target.unwrap_or("-"));
-        let tenant = self.lane.map_or_else(|| String::from("-"), |lane| lane.tenant.to_string());
-        let channel = self.lane.map_or("-", |lane| lane.channel.as_str());
-        let next = breaker.until().map_or_else(String::new, UnixMs::rfc3339);
-        let Reason { code, detail } = reason;
-        match change {
-            Change::Closed => tracing::info!(
-                scope, %plugin, tenant, channel, target, "breaker closed: it works again"
-            ),
-            Change::Opened if self.scope == BreakerScope::Configuration => tracing::error!(
-                scope, %plugin, tenant, channel, target, next, code,
-                "channel stopped: it is misconfigured, and its messages wait until that is mended: \
-                 {detail}"
-            ),
-            Change::Opened => tracing::warn!(
-                scope, %plugin, tenant, channel, target, next, code,
-                "breaker opened: messages wait, one will be tried then: {detail}"
-            ),
-            Change::StaysOpen if probe => tracing::warn!(
-                scope, %plugin, tenant, channel, target, next, code,
-                "breaker stays open: the message that was tried failed: {detail}"
-            ),
-            Change::StaysOpen => {}
-        }
-    }
-}
-
-fn reason(outcome: &Outcome) -> Reason {
-    let problem = match outcome {
-        Outcome::Delivered { .. } => return Reason { code: String::new(), detail: String::new() },
-        Outcome::Fault(fault) => {
-            return Reason { code: fault.kind.as_str().to_owned(), detail: fault.detail.clone() };
-        }
-        Outcome::Rejected(problem)
-        | Outcome::Misconfigured(problem)
-        | Outcome::Unknown(problem)
-        | Outcome::Moved { problem, .. }
-        | Outcome::Retry { problem, .. } => problem,
-    };
-    Reason { code: problem.code.clone(), detail: super::short(&problem.detail) }
 }
 
 impl fmt::Debug for Guards {

@@ -33,7 +33,7 @@ use crate::{
     limits,
     outcomes::Outcomes,
     sandbox::Sandbox,
-    store::{Lane, Store},
+    store::{Lane, NewEvent, Store},
     tasks::Tasks,
 };
 
@@ -99,7 +99,9 @@ impl Dispatch {
         // Both channels hold as many messages as there can be deliveries, so sending never waits.
         let (completed_in, completed) = mpsc::channel(limits::DELIVERIES_AT_ONCE);
         let (finished_in, finished) = mpsc::channel(limits::DELIVERIES_AT_ONCE);
-        let guards = Guards::new(Arc::clone(&self.observer));
+        let (events, alarms) = mpsc::channel(limits::ALARMS_WAITING_MAX);
+        let guards = Guards::new(Arc::clone(&self.observer), events);
+        tasks.spawn("alarms", write_down(Arc::clone(&self.store), alarms));
         let running = Running {
             guards: Arc::clone(&guards),
             clock: self.clock.clone(),
@@ -151,4 +153,13 @@ impl Running {
 fn short(text: &str) -> String {
     let end = text.floor_char_boundary(limits::ERROR_BYTES_MAX);
     text.get(..end).unwrap_or_default().to_owned()
+}
+
+/// Writes alarms down, one after the other.
+async fn write_down(store: Arc<dyn Store>, mut alarms: mpsc::Receiver<NewEvent>) {
+    while let Some(event) = alarms.recv().await {
+        if let Err(error) = store.record_event(event).await {
+            tracing::warn!("an alarm was not written down as an event: {error}");
+        }
+    }
 }

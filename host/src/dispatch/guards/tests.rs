@@ -6,6 +6,7 @@ use std::{
 use super::*;
 use crate::{
     config::{Config, Origin, RetryPolicy, Tenant, TenantLimits, Throttle},
+    ids::TenantId,
     sandbox::{Problem, RetryScope},
 };
 
@@ -45,6 +46,7 @@ impl Observer for Counts {
 /// Two tenants with a channel "c" each, both of one plugin.
 struct Setup {
     guards: Arc<Guards>,
+    events: std::sync::Mutex<mpsc::Receiver<NewEvent>>,
     counts: Arc<Counts>,
     generation: Arc<Generation>,
 }
@@ -115,8 +117,10 @@ fn retry(scope: RetryScope, after_s: Option<u64>) -> Outcome {
 impl Setup {
     fn new(first: Channel) -> Self {
         let counts = Arc::new(Counts::default());
-        let guards = Guards::new(Arc::clone(&counts) as Arc<dyn Observer>);
-        Self { guards, counts, generation: generation(1, first) }
+        let (sender, events) = mpsc::channel(16);
+        let guards = Guards::new(Arc::clone(&counts) as Arc<dyn Observer>, sender);
+        let events = std::sync::Mutex::new(events);
+        Self { guards, events, counts, generation: generation(1, first) }
     }
 
     fn gate(&self, tenant: u128, now: UnixMs) -> Gate {
@@ -140,6 +144,12 @@ impl Setup {
 
     fn counts(&self) -> [usize; 4] {
         self.guards.status(NOW).counts
+    }
+
+    /// The events since the last look.
+    fn events(&self) -> Vec<String> {
+        let mut events = self.events.lock().unwrap();
+        std::iter::from_fn(|| events.try_recv().ok()).filter_map(|event| event.detail).collect()
     }
 
     fn open_metric(&self) -> usize {
@@ -282,9 +292,11 @@ fn a_misconfigured_channel_stops_at_once_and_goes_on_when_it_is_changed() {
     let probe_at = NOW.after(limits::MISCONFIGURED_PROBE);
     assert_eq!(setup.gate(1, NOW), Gate::Until(probe_at));
     assert_eq!(setup.counts(), [0, 0, 1, 0]);
+    assert_eq!(setup.events(), ["breaker opened: configuration c: code"]);
     setup.guards.adopt(&generation(2, channel(None, "{}")));
     assert_eq!(setup.gate(1, NOW), Gate::Until(probe_at), "nothing has changed");
     setup.guards.adopt(&generation(3, channel(None, r#"{"token": "new"}"#)));
+    assert_eq!(setup.events(), ["breaker closed: configuration c"]);
     assert_eq!(setup.gate(1, NOW), Gate::Room(usize::MAX));
     assert_eq!((setup.counts(), setup.open_metric()), ([0; 4], 0));
 }
@@ -310,6 +322,9 @@ fn a_slow_probe_finds_what_was_mended_at_the_provider() {
     assert_eq!(setup.gate(1, first), Gate::Until(second));
     setup.send(1, None, &delivered(), second);
     assert_eq!(setup.gate(1, second), Gate::Room(usize::MAX));
+    let events = setup.events();
+    assert_eq!(events.len(), 2, "probes in vain are no events: {events:?}");
+    assert_eq!(events[1], "breaker closed: configuration c");
 }
 
 #[test]
@@ -345,4 +360,43 @@ fn messages_for_a_throttled_destination_are_sent_back_each_to_a_time_of_its_own(
     assert_eq!([sent_back(), sent_back(), sent_back()], [1_000, 2_000, 3_000].map(Some));
     assert!(setup.admit(1, Some("b"), NOW).is_ok());
     assert!(setup.admit(1, Some("a"), UnixMs(NOW.0 + 1_000)).is_ok());
+}
+
+#[test]
+fn messages_that_have_another_channel_are_looked_at_while_theirs_is_held_back() {
+    let setup = Setup::new(channel(None, "{}"));
+    setup.send(1, None, &Outcome::Misconfigured(problem()), NOW);
+    assert!(matches!(setup.gate(1, NOW), Gate::Until(_)));
+    setup.guards.has_fallback(&lane(1));
+    assert_eq!(setup.gate(1, NOW), Gate::Room(limits::FALLBACK_SWEEP));
+    let stopped = |now| setup.guards.stopped(&lane(1), now);
+    assert_eq!(stopped(NOW), Some((String::from("code"), String::from("detail"))));
+    assert!(setup.admit(1, None, NOW).is_err(), "those without another one wait all the same");
+    let probe_at = NOW.after(limits::MISCONFIGURED_PROBE);
+    assert_eq!(stopped(probe_at), None, "one of them may be the probe");
+    assert_eq!(setup.gate(1, probe_at), Gate::Room(1));
+    // A channel that only has to wait hands nothing on by itself.
+    setup.send(2, None, &retry(RetryScope::Credential, Some(60)), NOW);
+    assert_eq!(setup.guards.stopped(&lane(2), NOW), None);
+}
+
+#[test]
+fn an_endpoint_of_callbacks_that_is_gone_stops_nobody_else() {
+    let setup = Setup::new(channel(None, "{}"));
+    let own = Channel { name: crate::ids::ChannelName::callbacks(), ..channel(None, "{}") };
+    let lane = Lane { tenant: lane(1).tenant, channel: own.name.clone() };
+    let admit = |url, now| setup.guards.admit(&setup.generation, &own, &lane, Some(url), now);
+    let told = |ticket, outcome: &Outcome, now| {
+        setup.guards.record(ticket, outcome, contact(false).as_ref(), &setup.generation, now);
+    };
+    let ticket = admit("https://gone.example", NOW).ok().unwrap();
+    told(ticket, &Outcome::Misconfigured(problem()), NOW);
+    let probe_at = NOW.after(limits::MISCONFIGURED_PROBE);
+    assert_eq!(admit("https://gone.example", NOW).err(), Some(probe_at));
+    assert!(admit("https://other.example", NOW).is_ok());
+    assert_eq!(setup.guards.gate(&setup.generation, &own, &lane, NOW), Gate::Room(usize::MAX));
+    let probe = admit("https://gone.example", probe_at).ok().unwrap();
+    assert!(probe.is_probe());
+    told(probe, &delivered(), probe_at);
+    assert_eq!(setup.counts(), [0; 4]);
 }
