@@ -5,6 +5,7 @@ mod listen;
 mod observers;
 pub mod report;
 mod signals;
+mod trail;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -32,6 +33,7 @@ use crate::{
 
 pub use listen::Listen;
 use signals::{Signals, Told};
+use trail::Trail;
 
 /// How to run the host.
 #[derive(Clone, Debug)]
@@ -91,8 +93,13 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
     let metrics = Arc::new(Metrics::new());
     let listener = options.listen.bind().await.map_err(Error::Listen)?;
     let (triggers, triggered) = mpsc::channel(64);
-    let observers =
-        observers::Observers::new(Arc::clone(&metrics), Arc::clone(&health), triggers.clone());
+    let (trail, events) = Trail::new();
+    let observers = observers::Observers::new(
+        Arc::clone(&metrics),
+        Arc::clone(&health),
+        triggers.clone(),
+        trail,
+    );
 
     let engine =
         Engine::new().map_err(|error| start_error("the sandbox")(&format!("{error:#}")))?;
@@ -121,6 +128,8 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
     let storage = open_store(&options, &clock)?;
     let current = Arc::new(Current::new(Arc::new(first)));
     observers.published(&current.load());
+    trail::host(&*storage.store, format!("started, version {}", env!("CARGO_PKG_VERSION"))).await;
+    tasks.spawn("trail", trail::write(Arc::clone(&storage.store), events));
 
     let stopping = CancellationToken::new();
     let outcomes = Arc::new(Outcomes::default());
@@ -198,6 +207,7 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
         let grace = limits::SHUTDOWN_GRACE;
         let ((), drained) = tokio::join!(server, dispatching.stop(grace));
         let closed = sandbox.shutdown(limits::SHUTDOWN_WALL).await;
+        trail::host(&*storage.store, String::from("stopped")).await;
         storage.store.close().await;
         tracing::info!(drained, closed, "stopped");
     };
@@ -326,7 +336,8 @@ pub async fn check(config_dir: PathBuf, data_dir: PathBuf) -> Result<Checked, Er
     let health = Arc::new(HealthBoard::default());
     let tasks = Tasks::new(Arc::clone(&health), clock.clone());
     let (triggers, _unused) = mpsc::channel(1);
-    let observers = observers::Observers::new(Arc::new(Metrics::new()), health, triggers);
+    let observers =
+        observers::Observers::new(Arc::new(Metrics::new()), health, triggers, Trail::new().0);
     let engine =
         Engine::new().map_err(|error| start_error("the sandbox")(&format!("{error:#}")))?;
     let egress = Egress::new(&[]).map_err(|error| start_error("outbound TLS")(&error))?;

@@ -7,6 +7,7 @@ use std::{
 
 use tokio::sync::mpsc;
 
+use super::trail::Trail;
 use crate::{
     config::ThrottleScope,
     dispatch::{self, BreakerScope, Running},
@@ -27,6 +28,7 @@ pub(super) struct Observers {
     metrics: Arc<Metrics>,
     health: Arc<HealthBoard>,
     triggers: mpsc::Sender<Trigger>,
+    trail: Trail,
     /// Dispatch starts after the sandbox that reports here.
     dispatching: Arc<OnceLock<Arc<Running>>>,
 }
@@ -36,8 +38,9 @@ impl Observers {
         metrics: Arc<Metrics>,
         health: Arc<HealthBoard>,
         triggers: mpsc::Sender<Trigger>,
+        trail: Trail,
     ) -> Self {
-        Self { metrics, health, triggers, dispatching: Arc::default() }
+        Self { metrics, health, triggers, trail, dispatching: Arc::default() }
     }
 
     /// A new generation is also a reason to look at what was paused.
@@ -160,6 +163,7 @@ impl reload::Observer for Observers {
             }
         };
         self.metrics.reload(outcome);
+        self.trail.reloaded(&report.outcome);
         self.published(generation);
         self.health.reloaded(ReloadReport { outcome, at: report.at, errors });
         if let Some(dispatching) = self.dispatching.get() {

@@ -1,6 +1,7 @@
 //! The commands.
 
 mod audit;
+mod backup;
 mod check;
 mod console;
 mod init;
@@ -54,6 +55,10 @@ enum Command {
     Check(check::Options),
     /// Sends one notification through a running host
     Send(send::Options),
+    /// Copies the queue to a file; can run beside the host
+    Backup(backup::BackupOptions),
+    /// Puts a backup where the queue is to be; not beside a running host
+    Restore(backup::RestoreOptions),
     /// Prints the trail of events as JSON lines; can run beside the host
     Audit(audit::Options),
     /// Prints the OpenAPI description of the HTTP surface
@@ -130,6 +135,8 @@ pub fn run() -> ExitCode {
         Some(Command::Init(options)) => init::run(&options),
         Some(Command::Check(options)) => check::run(options),
         Some(Command::Send(options)) => send::run(options),
+        Some(Command::Backup(options)) => backup::run_backup(options),
+        Some(Command::Restore(options)) => backup::run_restore(options),
         Some(Command::Audit(options)) => audit::run(options),
         Some(Command::Openapi) => openapi::run(),
     };
