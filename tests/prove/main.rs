@@ -16,6 +16,7 @@
 )]
 
 mod chaos;
+mod full;
 mod kill;
 #[path = "../kit/mod.rs"]
 #[allow(
@@ -25,4 +26,5 @@ mod kill;
 )]
 mod kit;
 mod parallel;
+mod power;
 mod settings;

@@ -1,0 +1,295 @@
+//! Power cuts. The host runs under `strace`, which notes what it writes and syncs and when it
+//! answers. From these notes every moment can be made again: the files as they would be if the power
+//! went there, with what was not synced kept, lost or torn by chance. Each is opened by the store, and
+//! must know everything that a caller had been told by then.
+//!
+//! The negative control is the same host with `synchronous=NORMAL`, the usual advice. It must lose
+//! something, or this test could not see a loss.
+
+mod disk;
+mod faults;
+mod load;
+mod parse;
+mod strace;
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use conductor::{
+    clock::Clock,
+    ids::{NotificationId, TenantId},
+    store::{State, Store as _, sqlite::SqliteStore},
+};
+
+use crate::{
+    kit::{Folder, TENANT_A, TestHost},
+    settings,
+};
+use disk::{Disk, Unsynced};
+use load::{Load, Size};
+use parse::Event;
+use strace::Trace;
+
+/// What the callers had been told by some moment: whether it was delivered, by id.
+type Told = BTreeMap<String, bool>;
+
+/// A recorded run, and the disk before it.
+struct Recording {
+    before: Disk,
+    events: Vec<Event>,
+}
+
+/// A host that has run before, so that its files are there and whole.
+async fn used(folder: Folder) -> Folder {
+    let host = TestHost::start(folder).await;
+    host.send("log", "first").await;
+    let (folder, ended) = host.stop().await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    folder
+}
+
+/// Runs a host under load until `enough` were acknowledged, and ends it: in order, or by `kill -9`.
+async fn record(mut folder: Folder, size: Size, enough: usize, in_order: bool) -> Recording {
+    let binary = folder.binary.take();
+    let mut folder = used(folder).await;
+    let before = Disk::of(&folder.data());
+    let trace = Trace::to(folder.file("trace"));
+    folder.binary = binary;
+    folder.tracer = trace.command(None);
+    let mut host = TestHost::start(folder).await;
+    let load = Load::on(&host, size);
+    load.reaches(enough).await;
+    // In order, the log is copied to the end and removed: with callers up to the last moment.
+    if in_order {
+        host.signal(rustix::process::Signal::TERM);
+    } else {
+        host.kill().await;
+    }
+    let acknowledged = load.stop().await;
+    host.exit().await;
+    trace.complete().await;
+    let events = parse::events(&trace.file, &host.data());
+    let told = told_by(&events);
+    for id in &acknowledged {
+        assert!(told.contains_key(id), "{id} was acknowledged and is not in the trace");
+    }
+    Recording { before, events }
+}
+
+fn told_by(events: &[Event]) -> Told {
+    let mut told = Told::new();
+    for event in events {
+        if let Event::Told { id, delivered } = event {
+            *told.entry(id.clone()).or_default() |= delivered;
+        }
+    }
+    told
+}
+
+/// The folder of a store that lost its power. The ballast is there: only its length counts.
+fn after_the_cut(
+    disk: &Disk,
+    unsynced: Unsynced,
+    chances: &mut fastrand::Rng,
+) -> tempfile::TempDir {
+    const BALLAST_BYTES: u64 = 64 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    disk.cut(unsynced, chances, folder.path());
+    let ballast = fs::File::create(folder.path().join("queue.db.ballast")).unwrap();
+    ballast.set_len(BALLAST_BYTES).unwrap();
+    folder
+}
+
+/// Opens what is left and asks for everything that was told; gives what is wrong.
+async fn losses(folder: &Path, told: &Told) -> Vec<String> {
+    let path = folder.join("queue.db");
+    let store = match SqliteStore::open(&path, Clock::system()) {
+        Ok(store) => store,
+        Err(error) => return vec![format!("it does not open: {error}")],
+    };
+    let tenant = TenantId(TENANT_A.parse().unwrap());
+    let mut wrong = Vec::new();
+    for (id, delivered) in told {
+        let found = store.status(tenant, NotificationId(id.parse().unwrap())).await;
+        match found {
+            Ok(Some(status)) if *delivered && status.row.state != State::Delivered => {
+                wrong.push(format!("{id} was delivered and is {:?}", status.row.state));
+            }
+            Ok(Some(_)) => {}
+            Ok(None) => wrong.push(format!("{id} is not known")),
+            Err(error) => wrong.push(format!("{id} cannot be read: {error}")),
+        }
+    }
+    store.close().await;
+    let integrity = rusqlite::Connection::open(&path).and_then(|conn| {
+        conn.query_row("PRAGMA integrity_check", (), |row| row.get::<_, String>(0))
+    });
+    if integrity.as_deref() != Ok("ok") {
+        wrong.push(format!("integrity: {integrity:?}"));
+    }
+    wrong
+}
+
+/// Where to cut: by chance, right after answers (when the newest promise is youngest), and while the
+/// log is being copied into the database.
+fn moments(events: &[Event], count: usize, chances: &mut fastrand::Rng) -> Vec<usize> {
+    let after = |wanted: &dyn Fn(&Event) -> bool| -> Vec<usize> {
+        (0..events.len()).filter(|at| wanted(&events[*at])).map(|at| at + 1).collect()
+    };
+    let answers = after(&|event| matches!(event, Event::Told { .. }));
+    let copies = after(&|event| matches!(event, Event::Written { file, .. } if file == "queue.db"));
+    let any: Vec<usize> = (1..=events.len()).collect();
+    let mut moments = vec![events.len()];
+    for number in 1..count {
+        let from = [&answers, &any, &copies][number % 3];
+        moments.extend(chances.choice(if from.is_empty() { &any } else { from }));
+    }
+    moments.sort_unstable();
+    moments.dedup();
+    moments
+}
+
+/// The figures of many cuts.
+#[derive(Debug, Default)]
+struct Tally {
+    moments: usize,
+    cuts: usize,
+    /// Cuts after which something was missing or broken, and the first of each way.
+    bad: BTreeMap<String, Vec<String>>,
+    bad_cuts: usize,
+    told: usize,
+}
+
+/// Cuts the power at `count` moments, in each way.
+async fn cut(
+    recording: &Recording,
+    count: usize,
+    ways: &[Unsynced],
+    chances: &mut fastrand::Rng,
+) -> Tally {
+    let mut tally = Tally { told: told_by(&recording.events).len(), ..Tally::default() };
+    let mut disk = recording.before.clone();
+    let mut done = 0;
+    for moment in moments(&recording.events, count, chances) {
+        for event in &recording.events[done..moment] {
+            disk.happens(event);
+        }
+        done = moment;
+        let told = told_by(&recording.events[..moment]);
+        tally.moments += 1;
+        for way in ways {
+            let folder = after_the_cut(&disk, *way, chances);
+            let wrong = losses(folder.path(), &told).await;
+            tally.cuts += 1;
+            if !wrong.is_empty() {
+                tally.bad_cuts += 1;
+                let what = format!("{way:?} at event {moment} of {}", recording.events.len());
+                tally.bad.insert(what, wrong.into_iter().take(5).collect());
+            }
+        }
+    }
+    tally
+}
+
+fn count_of(events: &[Event], wanted: impl Fn(&Event) -> bool) -> usize {
+    events.iter().filter(|event| wanted(event)).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_survives_a_power_cut_at_any_moment() {
+    const NAME: &str = "power cut";
+    if let Some(why) = strace::missing() {
+        return settings::skipped(NAME, &why);
+    }
+    let mut chances = settings::chances(NAME);
+    let mut total = Tally::default();
+    let recordings = settings::rounds_by(20, 2);
+    for number in 0..recordings {
+        // Large messages fill the log, so that it is copied into the database under load.
+        let (size, enough) = if number % 2 == 0 { (Size::Large, 200) } else { (Size::Small, 300) };
+        let recording = record(Folder::new(), size, enough, number % 4 < 2).await;
+        let events = &recording.events;
+        let syncs = count_of(events, |event| matches!(event, Event::Synced { .. }));
+        assert!(syncs > 10, "{syncs} syncs only: is it recorded?");
+        let copied =
+            |event: &Event| matches!(event, Event::Written { file, .. } if file == "queue.db");
+        assert!(size == Size::Small || count_of(events, copied) > 0, "the log was never copied");
+        let tally = cut(&recording, 9, &Unsynced::EVERY, &mut chances).await;
+        assert!(tally.bad.is_empty(), "{:#?}", tally.bad);
+        total.moments += tally.moments;
+        total.cuts += tally.cuts;
+        total.told += tally.told;
+    }
+    eprintln!(
+        "power cut: {recordings} recordings, {} acknowledged ids, {} moments, {} cuts, 0 with a loss",
+        total.told, total.moments, total.cuts
+    );
+}
+
+/// The host that was built, with one word of its settings changed.
+fn with_synchronous_normal(folder: &Folder) -> std::path::PathBuf {
+    let full: &[u8] = b"PRAGMA synchronous=FULL;";
+    let normal: &[u8] = b"PRAGMA synchronous=1   ;";
+    let mut binary = fs::read(env!("CARGO_BIN_EXE_conductor")).unwrap();
+    let places: Vec<_> = memchr::memmem::find_iter(&binary, full).collect();
+    assert!(
+        !places.is_empty(),
+        "the store's setting is written in another way: change it here too"
+    );
+    for place in places {
+        binary[place..place + full.len()].copy_from_slice(normal);
+    }
+    let path = folder.file("conductor-normal");
+    fs::write(&path, binary).unwrap();
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    path
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_power_cut_simulator_sees_the_losses_of_synchronous_normal() {
+    const NAME: &str = "power cut, negative control";
+    if let Some(why) = strace::missing() {
+        return settings::skipped(NAME, &why);
+    }
+    let mut chances = settings::chances(NAME);
+    let mut folder = Folder::new();
+    folder.binary = Some(with_synchronous_normal(&folder));
+    let recording = record(folder, Size::Small, 200, false).await;
+    let ways = [Unsynced::None, Unsynced::Half, Unsynced::First, Unsynced::Torn];
+    let tally = cut(&recording, 6, &ways, &mut chances).await;
+    eprintln!("{NAME}: {} of {} cuts lost acknowledged ids", tally.bad_cuts, tally.cuts);
+    assert!(
+        tally.bad_cuts * 2 > tally.cuts,
+        "{} of {} cuts lost something: the simulator does not see losses",
+        tally.bad_cuts,
+        tally.cuts
+    );
+    let all = cut(&recording, 3, &[Unsynced::All], &mut chances).await;
+    assert!(all.bad.is_empty(), "with every write kept there is nothing to lose: {:#?}", all.bad);
+}
+
+/// The whole program on what is left, not only its store.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_host_starts_after_a_power_cut_and_finishes_what_it_had_accepted() {
+    const NAME: &str = "start after a power cut";
+    if let Some(why) = strace::missing() {
+        return settings::skipped(NAME, &why);
+    }
+    let mut chances = settings::chances(NAME);
+    let recording = record(Folder::new(), Size::Small, 100, false).await;
+    let mut disk = recording.before.clone();
+    recording.events.iter().for_each(|event| disk.happens(event));
+    let told = told_by(&recording.events);
+    for way in [Unsynced::None, Unsynced::Torn] {
+        let left = after_the_cut(&disk, way, &mut chances);
+        let folder = Folder::new();
+        fs::create_dir_all(folder.data()).unwrap();
+        for file in fs::read_dir(left.path()).unwrap().map(|file| file.unwrap()) {
+            fs::rename(file.path(), folder.data().join(file.file_name())).unwrap();
+        }
+        let host = TestHost::start(folder).await;
+        for id in told.keys() {
+            host.reaches(id, "delivered").await;
+        }
+        assert_eq!(host.health().await["store"], "ok");
+    }
+}
