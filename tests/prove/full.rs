@@ -126,10 +126,9 @@ async fn a_full_disk_refuses_new_work_finishes_what_is_under_way_and_resumes_by_
         host.reaches(id, "delivered").await;
     }
     let refused = refused.load(Ordering::Relaxed);
-    eprintln!(
-        "{NAME}: {} acknowledged, {refused} refused with retry-after, 0 lost",
-        accepted.len()
-    );
+    let count = accepted.len();
+    let figures = format!("{count} acknowledged, {refused} refused with retry-after, 0 lost");
+    settings::proved(NAME, figures);
     // The host goes before its disk.
     drop(host);
     drop(disk);

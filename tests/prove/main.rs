@@ -16,6 +16,7 @@
 )]
 
 mod chaos;
+mod clock;
 mod full;
 mod kill;
 #[path = "../kit/mod.rs"]

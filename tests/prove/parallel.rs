@@ -68,7 +68,8 @@ async fn listed(host: &TestHost) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_parallel_callers_with_one_idempotency_key_make_one_notification() {
     let (host, provider) = with_provider().await;
-    for round in 0..settings::rounds_by(10, 3) {
+    let rounds = settings::rounds_by(10, 3);
+    for round in 0..rounds {
         let key = format!("parallel-{round}");
         provider.hold();
         let (answers, ()) = tokio::join!(all_call(&host, &key), async {
@@ -90,6 +91,8 @@ async fn a_hundred_parallel_callers_with_one_idempotency_key_make_one_notificati
         assert_eq!(listed(&host).await, round + 1);
         assert_eq!(provider.seen().len(), round + 1, "delivered once each");
     }
+    let figures = format!("{rounds} keys, {CALLERS} callers each, one notification each");
+    settings::proved("parallel callers", figures);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -135,4 +138,7 @@ async fn parallel_callers_with_one_idempotency_key_agree_over_a_kill_in_the_midd
     let ids: BTreeSet<_> =
         provider.seen().iter().map(|seen| seen.header("webhook-id").to_owned()).collect();
     assert_eq!(ids.len(), rounds);
+    let figures =
+        format!("{rounds} keys, {CALLERS} callers before and after, one notification each");
+    settings::proved("parallel callers over a kill", figures);
 }

@@ -1,6 +1,6 @@
 //! How long a run is, and the seed of its chances.
 
-use std::env;
+use std::{env, fmt::Display};
 
 /// How often a test that repeats something does so: `CONDUCTOR_PROVE_ROUNDS`, else `short`.
 pub(crate) fn rounds(short: usize) -> usize {
@@ -17,6 +17,11 @@ pub(crate) fn chances(test: &str) -> fastrand::Rng {
     let seed = number("CONDUCTOR_PROVE_SEED").unwrap_or_else(|| fastrand::u64(..));
     eprintln!("{test}: CONDUCTOR_PROVE_SEED={seed}");
     fastrand::Rng::with_seed(seed)
+}
+
+/// Says the figures of a proof that held. `scripts/prove` collects these lines.
+pub(crate) fn proved(test: &str, figures: impl Display) {
+    eprintln!("PROVED {test}: {figures}");
 }
 
 /// Says why a proof could not be given here. It is no failure, and it is seen in the output.

@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::kit::{Folder, KEY_A, TENANT_A, TestHost, wait::within};
+use crate::{
+    kit::{Folder, KEY_A, TENANT_A, TestHost, wait::within},
+    settings,
+};
 use cases::{Case, Next, Via};
 use server::Chaos;
 
@@ -104,6 +107,7 @@ async fn whatever_a_provider_does_is_recorded_as_what_it_was_and_followed_by_wha
             revive(&host, case, id).await;
         }
     }
+    settings::proved("provider of chaos", format_args!("{} cases as they should be", cases.len()));
     assert!(elsewhere.arrived().is_empty(), "a redirect was followed: {:?}", elsewhere.arrived());
 }
 

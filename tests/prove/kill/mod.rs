@@ -96,7 +96,7 @@ async fn what_was_acknowledged_survives_kill_9_and_ends_once_in_the_right_state(
     Callers::start(&host, &ledger, &stop, &mut chances).stopped().await;
     drained(&host).await;
     let found = ledger.reconcile(&host, &receiver, rounds).await;
-    eprintln!("kill -9: {rounds} rounds, {found}");
+    settings::proved("kill -9", format_args!("{rounds} rounds, {found}"));
 }
 
 /// Starts it on the same folder and kills it before, or soon after, it listens.

@@ -57,7 +57,7 @@ async fn is_the_end(fault: &str) {
     assert_eq!(code, Some(1), "{fault}: {stderr}");
     assert!(stderr.contains("the store failed"), "{fault}: {stderr}");
     assert!(acknowledged > 0, "{fault}: it came before anything was acknowledged");
-    eprintln!("{fault}: ended with 1, {acknowledged} acknowledged, 0 lost");
+    settings::proved(fault, format_args!("ended with 1, {acknowledged} acknowledged, 0 lost"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,5 +100,6 @@ async fn writes_without_room_are_refused_with_retry_after_until_there_is_room_ag
     for id in &acknowledged {
         assert_eq!(host.notification(id).await.status, 200);
     }
-    eprintln!("{FAULT}: {} acknowledged, 0 lost, resumed by itself", acknowledged.len());
+    let count = acknowledged.len();
+    settings::proved(FAULT, format_args!("{count} acknowledged, 0 lost, resumed by itself"));
 }
