@@ -17,14 +17,14 @@ struct Taken {
 /// Runs a host with `fault` under load until it ends by itself. Checks that everything which was
 /// acknowledged was on the disk when the power goes at the end, though the caches of what failed
 /// are lost with it, and on the folder as it is.
-async fn ends_by(fault: &str) -> Taken {
+async fn ends_by(fault: &str, size: Size) -> Taken {
     let mut chances = settings::chances(fault);
     let mut folder = used(Folder::new()).await;
     let before = Disk::of(&folder.data());
     let trace = Trace::to(folder.file("trace"));
     folder.tracer = trace.command(Some(fault));
     let mut host = TestHost::start(folder).await;
-    let load = Load::on(&host, Size::Small);
+    let load = Load::on(&host, size);
     let ended = host.exit().await;
     let acknowledged = load.stop().await;
     trace.complete().await;
@@ -49,31 +49,49 @@ async fn ends_by(fault: &str) -> Taken {
     Taken { code: ended.code, stderr: ended.stderr, acknowledged: acknowledged.len() }
 }
 
-async fn is_the_end(fault: &str) {
+/// A fault that the host must not survive: at the first moment given, and in a long run at others by
+/// chance, some of them while the log is copied into the database.
+async fn is_the_end(calls: &str, error: &str, first: u64, how_often: &str) {
+    let name = format!("{calls} {error}{how_often}");
     if let Some(why) = strace::missing() {
-        return settings::skipped(fault, &why);
+        return settings::skipped(&name, &why);
     }
-    let Taken { code, stderr, acknowledged } = ends_by(fault).await;
-    assert_eq!(code, Some(1), "{fault}: {stderr}");
-    assert!(stderr.contains("the store failed"), "{fault}: {stderr}");
-    assert!(acknowledged > 0, "{fault}: it came before anything was acknowledged");
-    settings::proved(fault, format_args!("ended with 1, {acknowledged} acknowledged, 0 lost"));
+    let mut chances = settings::chances(&name);
+    let rounds = settings::rounds_by(20, 1);
+    let mut total = 0;
+    for round in 0..rounds {
+        let when = if round == 0 { first } else { chances.u64(first / 2..first * 8) };
+        let size = if round % 2 == 0 { Size::Small } else { Size::Large };
+        let fault = format!("{calls}:error={error}:when={when}{how_often}");
+        let Taken { code, stderr, acknowledged } = ends_by(&fault, size).await;
+        assert_eq!(code, Some(1), "{fault}: {stderr}");
+        assert!(stderr.contains("the store failed"), "{fault}: {stderr}");
+        assert!(acknowledged > 0, "{fault}: it came before anything was acknowledged");
+        total += acknowledged;
+    }
+    let figures = format!("{rounds} faults, ended with 1 each time, {total} acknowledged, 0 lost");
+    settings::proved(&name, figures);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sync_that_fails_ends_the_host_and_nothing_acknowledged_is_lost() {
-    is_the_end("fsync,fdatasync:error=EIO:when=30+").await;
+    is_the_end("fsync,fdatasync", "EIO", 30, "+").await;
 }
 
 /// The dangerous one: after a failed sync the next one says that all is well, and the data is gone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sync_that_fails_once_is_not_tried_again_and_nothing_acknowledged_is_lost() {
-    is_the_end("fsync,fdatasync:error=EIO:when=30").await;
+    is_the_end("fsync,fdatasync", "EIO", 30, "").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_fails_ends_the_host_and_nothing_acknowledged_is_lost() {
-    is_the_end("pwrite64:error=EIO:when=400+").await;
+    is_the_end("pwrite64", "EIO", 400, "+").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_fails_once_is_not_tried_again_and_nothing_acknowledged_is_lost() {
+    is_the_end("pwrite64", "EIO", 400, "").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How large the messages are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Size {
+pub(crate) enum Size {
     /// A line.
     Small,
     /// 100 KB: two hundred of them are more than the store's log holds.
@@ -37,13 +37,13 @@ struct Shared {
 
 /// Running callers. Half of them wait for the delivery.
 #[derive(Debug)]
-pub(super) struct Load {
+pub(crate) struct Load {
     shared: Arc<Shared>,
     callers: Vec<JoinHandle<()>>,
 }
 
 impl Load {
-    pub(super) fn on(host: &TestHost, size: Size) -> Self {
+    pub(crate) fn on(host: &TestHost, size: Size) -> Self {
         let shared = Arc::new(Shared::default());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let text = match size {
@@ -88,17 +88,17 @@ impl Load {
         Self { shared, callers }
     }
 
-    pub(super) fn acknowledged(&self) -> usize {
+    pub(crate) fn acknowledged(&self) -> usize {
         self.shared.acknowledged.lock().unwrap().len()
     }
 
     /// How many calls got a 503 or no answer.
-    pub(super) fn refused(&self) -> usize {
+    pub(crate) fn refused(&self) -> usize {
         self.shared.refused.load(Ordering::Relaxed)
     }
 
     /// Waits until so many are acknowledged.
-    pub(super) async fn reaches(&self, enough: usize) {
+    pub(crate) async fn reaches(&self, enough: usize) {
         within(PATIENCE, format_args!("{enough} are acknowledged"), async || {
             (self.acknowledged() >= enough).then_some(())
         })
@@ -106,7 +106,7 @@ impl Load {
     }
 
     /// Ends it; gives the ids.
-    pub(super) async fn stop(self) -> Vec<String> {
+    pub(crate) async fn stop(self) -> Vec<String> {
         self.shared.stop.store(true, Ordering::Relaxed);
         for caller in self.callers {
             caller.await.unwrap();

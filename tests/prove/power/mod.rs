@@ -25,7 +25,7 @@ use crate::{
     settings,
 };
 use disk::{Disk, Unsynced};
-use load::{Load, Size};
+pub(crate) use load::{Load, Size};
 use parse::Event;
 use strace::Trace;
 
@@ -48,13 +48,19 @@ async fn used(folder: Folder) -> Folder {
 }
 
 /// Runs a host under load until `enough` were acknowledged, and ends it: in order, or by `kill -9`.
-async fn record(mut folder: Folder, size: Size, enough: usize, in_order: bool) -> Recording {
+async fn record(
+    mut folder: Folder,
+    size: Size,
+    enough: usize,
+    in_order: bool,
+    inject: Option<&str>,
+) -> Recording {
     let binary = folder.binary.take();
     let mut folder = used(folder).await;
     let before = Disk::of(&folder.data());
     let trace = Trace::to(folder.file("trace"));
     folder.binary = binary;
-    folder.tracer = trace.command(None);
+    folder.tracer = trace.command(inject);
     let mut host = TestHost::start(folder).await;
     let load = Load::on(&host, size);
     load.reaches(enough).await;
@@ -206,7 +212,9 @@ async fn what_was_acknowledged_survives_a_power_cut_at_any_moment() {
     for number in 0..recordings {
         // Large messages fill the log, so that it is copied into the database under load.
         let (size, enough) = if number % 2 == 0 { (Size::Large, 200) } else { (Size::Small, 300) };
-        let recording = record(Folder::new(), size, enough, number % 4 < 2).await;
+        // A disk that takes its time: whoever answers before the sync is over is found out.
+        let slow = (number % 2 == 1).then_some("fsync,fdatasync:delay_enter=5000");
+        let recording = record(Folder::new(), size, enough, number % 4 < 2, slow).await;
         let events = &recording.events;
         let syncs = count_of(events, |event| matches!(event, Event::Synced { .. }));
         assert!(syncs > 10, "{syncs} syncs only: is it recorded?");
@@ -254,7 +262,7 @@ async fn the_power_cut_simulator_sees_the_losses_of_synchronous_normal() {
     let mut chances = settings::chances(NAME);
     let mut folder = Folder::new();
     folder.binary = Some(with_synchronous_normal(&folder));
-    let recording = record(folder, Size::Small, 200, false).await;
+    let recording = record(folder, Size::Small, 200, false, None).await;
     let ways = [Unsynced::None, Unsynced::Half, Unsynced::First, Unsynced::Torn];
     let tally = cut(&recording, 6, &ways, &mut chances).await;
     assert!(
@@ -282,7 +290,7 @@ async fn the_host_starts_after_a_power_cut_and_finishes_what_it_had_accepted() {
         return settings::skipped(NAME, &why);
     }
     let mut chances = settings::chances(NAME);
-    let recording = record(Folder::new(), Size::Small, 100, false).await;
+    let recording = record(Folder::new(), Size::Small, 100, false, None).await;
     let mut disk = recording.before.clone();
     recording.events.iter().for_each(|event| disk.happens(event));
     let told = told_by(&recording.events);
