@@ -79,6 +79,11 @@ async fn what_was_acknowledged_survives_kill_9_and_ends_once_in_the_right_state(
         let meddler =
             tokio::spawn(meddle(host.path().to_path_buf(), channels.clone(), chances.fork()));
         tokio::time::sleep(Duration::from_millis(chances.u64(20..ROUND_MS))).await;
+        if chances.u8(0..4) == 0 {
+            // In the middle of going down in order.
+            host.signal(rustix::process::Signal::TERM);
+            tokio::time::sleep(Duration::from_millis(chances.u64(0..120))).await;
+        }
         host.kill().await;
         stop.store(true, Ordering::Relaxed);
         meddler.abort();
