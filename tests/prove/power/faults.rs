@@ -2,10 +2,17 @@
 //! acknowledged must be on the disk by then, and must stay there.
 
 use super::{
-    Disk, Load, Size, Trace, after_the_cut, disk::Unsynced, losses, parse, settings, strace,
-    told_by, used,
+    Recording, Told, after_the_cut,
+    disk::{Disk, Unsynced},
+    load::{Load, Size},
+    losses, parse,
+    strace::{self, Trace},
+    used,
 };
-use crate::kit::{Folder, TestHost};
+use crate::{
+    kit::{Folder, TestHost},
+    settings,
+};
 
 /// How a host took a fault.
 struct Taken {
@@ -32,9 +39,8 @@ async fn ends_by(fault: &str, size: Size) -> Taken {
     assert!(memchr::memmem::find(&text, b"(INJECTED)").is_some(), "nothing was injected");
 
     let events = parse::events(&trace.file, &host.data());
-    let told = told_by(&events);
-    let mut disk = before;
-    events.iter().for_each(|event| disk.happens(event));
+    let recording = Recording { before, told: Told::new(), events };
+    let (disk, told) = (recording.disk(), recording.told());
     for way in [Unsynced::None, Unsynced::Half, Unsynced::Torn] {
         let left = after_the_cut(&disk, way, &mut chances);
         let wrong = losses(left.path(), &told).await;

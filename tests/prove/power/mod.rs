@@ -6,6 +6,7 @@
 //! The negative control is the same host with `synchronous=NORMAL`, the usual advice. It must lose
 //! something, or this test could not see a loss.
 
+mod cuts;
 mod disk;
 mod faults;
 mod load;
@@ -20,10 +21,7 @@ use conductor::{
     store::{State, Store as _, sqlite::SqliteStore},
 };
 
-use crate::{
-    kit::{Folder, TENANT_A, TestHost},
-    settings,
-};
+use crate::kit::{Folder, TENANT_A, TestHost};
 use disk::{Disk, Unsynced};
 pub(crate) use load::{Load, Size};
 use parse::Event;
@@ -35,7 +33,33 @@ type Told = BTreeMap<String, bool>;
 /// A recorded run, and the disk before it.
 struct Recording {
     before: Disk,
+    /// What callers had been told before it.
+    told: Told,
     events: Vec<Event>,
+}
+
+impl Recording {
+    /// What callers had been told when so many events had happened.
+    fn told_at(&self, moment: usize) -> Told {
+        let mut told = self.told.clone();
+        for event in &self.events[..moment] {
+            if let Event::Told { id, delivered } = event {
+                *told.entry(id.clone()).or_default() |= delivered;
+            }
+        }
+        told
+    }
+
+    fn told(&self) -> Told {
+        self.told_at(self.events.len())
+    }
+
+    /// The disk at the end.
+    fn disk(&self) -> Disk {
+        let mut disk = self.before.clone();
+        self.events.iter().for_each(|event| disk.happens(event));
+        disk
+    }
 }
 
 /// A host that has run before, so that its files are there and whole.
@@ -74,21 +98,12 @@ async fn record(
     host.exit().await;
     trace.complete().await;
     let events = parse::events(&trace.file, &host.data());
-    let told = told_by(&events);
+    let recording = Recording { before, told: Told::new(), events };
+    let told = recording.told();
     for id in &acknowledged {
         assert!(told.contains_key(id), "{id} was acknowledged and is not in the trace");
     }
-    Recording { before, events }
-}
-
-fn told_by(events: &[Event]) -> Told {
-    let mut told = Told::new();
-    for event in events {
-        if let Event::Told { id, delivered } = event {
-            *told.entry(id.clone()).or_default() |= delivered;
-        }
-    }
-    told
+    recording
 }
 
 /// The folder of a store that lost its power. The ballast is there: only its length counts.
@@ -133,179 +148,4 @@ async fn losses(folder: &Path, told: &Told) -> Vec<String> {
         wrong.push(format!("integrity: {integrity:?}"));
     }
     wrong
-}
-
-/// Where to cut: by chance, right after answers (when the newest promise is youngest), and while the
-/// log is being copied into the database.
-fn moments(events: &[Event], count: usize, chances: &mut fastrand::Rng) -> Vec<usize> {
-    let after = |wanted: &dyn Fn(&Event) -> bool| -> Vec<usize> {
-        (0..events.len()).filter(|at| wanted(&events[*at])).map(|at| at + 1).collect()
-    };
-    let answers = after(&|event| matches!(event, Event::Told { .. }));
-    let copies = after(&|event| matches!(event, Event::Written { file, .. } if file == "queue.db"));
-    let any: Vec<usize> = (1..=events.len()).collect();
-    let mut moments = vec![events.len()];
-    for number in 1..count {
-        let from = [&answers, &any, &copies][number % 3];
-        moments.extend(chances.choice(if from.is_empty() { &any } else { from }));
-    }
-    moments.sort_unstable();
-    moments.dedup();
-    moments
-}
-
-/// The figures of many cuts.
-#[derive(Debug, Default)]
-struct Tally {
-    moments: usize,
-    cuts: usize,
-    /// Cuts after which something was missing or broken, and the first of each way.
-    bad: BTreeMap<String, Vec<String>>,
-    bad_cuts: usize,
-    told: usize,
-}
-
-/// Cuts the power at `count` moments, in each way.
-async fn cut(
-    recording: &Recording,
-    count: usize,
-    ways: &[Unsynced],
-    chances: &mut fastrand::Rng,
-) -> Tally {
-    let mut tally = Tally { told: told_by(&recording.events).len(), ..Tally::default() };
-    let mut disk = recording.before.clone();
-    let mut done = 0;
-    for moment in moments(&recording.events, count, chances) {
-        for event in &recording.events[done..moment] {
-            disk.happens(event);
-        }
-        done = moment;
-        let told = told_by(&recording.events[..moment]);
-        tally.moments += 1;
-        for way in ways {
-            let folder = after_the_cut(&disk, *way, chances);
-            let wrong = losses(folder.path(), &told).await;
-            tally.cuts += 1;
-            if !wrong.is_empty() {
-                tally.bad_cuts += 1;
-                let what = format!("{way:?} at event {moment} of {}", recording.events.len());
-                tally.bad.insert(what, wrong.into_iter().take(5).collect());
-            }
-        }
-    }
-    tally
-}
-
-fn count_of(events: &[Event], wanted: impl Fn(&Event) -> bool) -> usize {
-    events.iter().filter(|event| wanted(event)).count()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_survives_a_power_cut_at_any_moment() {
-    const NAME: &str = "power cut";
-    if let Some(why) = strace::missing() {
-        return settings::skipped(NAME, &why);
-    }
-    let mut chances = settings::chances(NAME);
-    let mut total = Tally::default();
-    let recordings = settings::rounds_by(20, 2);
-    for number in 0..recordings {
-        // Large messages fill the log, so that it is copied into the database under load.
-        let (size, enough) = if number % 2 == 0 { (Size::Large, 200) } else { (Size::Small, 300) };
-        // A disk that takes its time: whoever answers before the sync is over is found out.
-        let slow = (number % 2 == 1).then_some("fsync,fdatasync:delay_enter=5000");
-        let recording = record(Folder::new(), size, enough, number % 4 < 2, slow).await;
-        let events = &recording.events;
-        let syncs = count_of(events, |event| matches!(event, Event::Synced { .. }));
-        assert!(syncs > 10, "{syncs} syncs only: is it recorded?");
-        let copied =
-            |event: &Event| matches!(event, Event::Written { file, .. } if file == "queue.db");
-        assert!(size == Size::Small || count_of(events, copied) > 0, "the log was never copied");
-        let tally = cut(&recording, 9, &Unsynced::EVERY, &mut chances).await;
-        assert!(tally.bad.is_empty(), "{:#?}", tally.bad);
-        total.moments += tally.moments;
-        total.cuts += tally.cuts;
-        total.told += tally.told;
-    }
-    let Tally { moments, cuts, told, .. } = total;
-    let figures = format!(
-        "{recordings} recordings, {told} acknowledged ids, {moments} moments, {cuts} cuts, 0 with a loss"
-    );
-    settings::proved(NAME, figures);
-}
-
-/// The host that was built, with one word of its settings changed.
-fn with_synchronous_normal(folder: &Folder) -> std::path::PathBuf {
-    let full: &[u8] = b"PRAGMA synchronous=FULL;";
-    let normal: &[u8] = b"PRAGMA synchronous=1   ;";
-    let mut binary = fs::read(env!("CARGO_BIN_EXE_conductor")).unwrap();
-    let places: Vec<_> = memchr::memmem::find_iter(&binary, full).collect();
-    assert!(
-        !places.is_empty(),
-        "the store's setting is written in another way: change it here too"
-    );
-    for place in places {
-        binary[place..place + full.len()].copy_from_slice(normal);
-    }
-    let path = folder.file("conductor-normal");
-    fs::write(&path, binary).unwrap();
-    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-    path
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_power_cut_simulator_sees_the_losses_of_synchronous_normal() {
-    const NAME: &str = "power cut, negative control";
-    if let Some(why) = strace::missing() {
-        return settings::skipped(NAME, &why);
-    }
-    let mut chances = settings::chances(NAME);
-    let mut folder = Folder::new();
-    folder.binary = Some(with_synchronous_normal(&folder));
-    let recording = record(folder, Size::Small, 200, false, None).await;
-    let ways = [Unsynced::None, Unsynced::Half, Unsynced::First, Unsynced::Torn];
-    let tally = cut(&recording, 6, &ways, &mut chances).await;
-    assert!(
-        tally.bad_cuts * 2 > tally.cuts,
-        "{} of {} cuts lost something: the simulator does not see losses",
-        tally.bad_cuts,
-        tally.cuts
-    );
-    // It is this loss that NORMAL is known for, and no other damage that the simulator might do.
-    let known = |wrong: &String| wrong.ends_with("is not known") || wrong.contains("was delivered");
-    assert!(tally.bad.values().flatten().all(known), "{:#?}", tally.bad);
-    let all = cut(&recording, 3, &[Unsynced::All], &mut chances).await;
-    assert!(all.bad.is_empty(), "with every write kept there is nothing to lose: {:#?}", all.bad);
-    let Tally { bad_cuts, cuts, told, .. } = tally;
-    let figures =
-        format!("{told} acknowledged ids, {bad_cuts} of {cuts} cuts lost some, as they must");
-    settings::proved(NAME, figures);
-}
-
-/// The whole program on what is left, not only its store.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_host_starts_after_a_power_cut_and_finishes_what_it_had_accepted() {
-    const NAME: &str = "start after a power cut";
-    if let Some(why) = strace::missing() {
-        return settings::skipped(NAME, &why);
-    }
-    let mut chances = settings::chances(NAME);
-    let recording = record(Folder::new(), Size::Small, 100, false, None).await;
-    let mut disk = recording.before.clone();
-    recording.events.iter().for_each(|event| disk.happens(event));
-    let told = told_by(&recording.events);
-    for way in [Unsynced::None, Unsynced::Torn] {
-        let left = after_the_cut(&disk, way, &mut chances);
-        let folder = Folder::new();
-        fs::create_dir_all(folder.data()).unwrap();
-        for file in fs::read_dir(left.path()).unwrap().map(|file| file.unwrap()) {
-            fs::rename(file.path(), folder.data().join(file.file_name())).unwrap();
-        }
-        let host = TestHost::start(folder).await;
-        for id in told.keys() {
-            host.reaches(id, "delivered").await;
-        }
-        assert_eq!(host.health().await["store"], "ok");
-    }
-    settings::proved(NAME, format_args!("{} acknowledged ids, all delivered after it", told.len()));
 }
