@@ -107,6 +107,8 @@ async fn store_alone(store: &Arc<SqliteStore>, time: Duration, delivering: bool)
                     idempotency: None,
                     payload: payload.clone(),
                     live_max: 1_000_000,
+                    parent: None,
+                    ordering_key: None,
                 };
                 let answer = store.enqueue(vec![item]).await?;
                 ensure!(answer == [Enqueued::Accepted], "not accepted: {answer:?}");
@@ -145,6 +147,7 @@ async fn deliver(store: &SqliteStore, lane: &Lane, over: &AtomicBool) -> Result<
             token: leased.token,
             outcome: store::Outcome::Delivered,
             attempt: Some(attempt(leased.created)),
+            follow: Vec::new(),
         });
         store.settle(settled.collect()).await?;
         if over.load(Ordering::Relaxed) {

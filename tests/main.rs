@@ -20,6 +20,7 @@ mod notify;
 mod reload;
 mod shutdown;
 mod start;
+mod store;
 mod surface;
 mod swap;
 mod tidy;

@@ -5,6 +5,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::ids::ChannelName;
+
 /// How the message is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -52,6 +54,43 @@ pub struct Envelope {
     /// Not to be sent before this moment (`sendAt`, RFC 3339): from then on its retries are counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send_at: Option<String>,
+    /// Where to go on when this channel has given up. Empty: as the channel's configuration says,
+    /// unless the notification has taken over from another channel itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallback: Vec<FallbackStep>,
+    /// The channels that have given up before this one, the first one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub took_over_from: Vec<ChannelName>,
+    /// Who is to be told how it went (`callbackUrl`), besides the tenant's own endpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback_url: Option<String>,
+    /// It is itself such a message: `message` is the body to post.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<CallbackTo>,
+}
+
+/// Another channel to try.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FallbackStep {
+    /// Which one.
+    pub channel: ChannelName,
+    /// Milliseconds for the channel before it, from the acceptance on (or from when that one took
+    /// over): then this one is tried, though the other may still have attempts. None: only when the
+    /// other has given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_ms: Option<u64>,
+}
+
+/// Where a callback goes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CallbackTo {
+    /// The endpoint.
+    pub url: String,
+    /// Whether a request named it, and not the tenant's configuration.
+    #[serde(default)]
+    pub requested: bool,
 }
 
 impl Envelope {

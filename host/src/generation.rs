@@ -82,6 +82,12 @@ impl Generation {
         if bool::from(stored.ct_eq(key_hash)) { self.config.tenants.get(tenant) } else { None }
     }
 
+    /// Whether any tenant owns a host name.
+    #[must_use]
+    pub fn has_domains(&self) -> bool {
+        !self.directory.domains.is_empty()
+    }
+
     /// The tenant that owns this host name (lower case, without port).
     #[must_use]
     pub fn tenant_by_domain(&self, domain: &str) -> Option<TenantId> {

@@ -1,10 +1,22 @@
 //! The names of things: small types that are valid by construction, so that no function has to ask
 //! again whether a string is a tenant or a channel.
 
-use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
+use std::{
+    borrow::Borrow,
+    cell::RefCell,
+    fmt,
+    hash::{BuildHasherDefault, Hasher},
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
 
+use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 /// The longest name of a channel, plugin or secret, in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
@@ -20,10 +32,63 @@ pub struct TenantId(pub Uuid);
 pub struct NotificationId(pub Uuid);
 
 impl NotificationId {
-    /// A new id, for the present moment.
+    /// A new id, for the present moment. Of one process each is greater than the one before: what
+    /// the format leaves free after the milliseconds counts on from their 4096th parts (RFC 9562,
+    /// section 6.2, method 3), and a clock that is set back is waited for.
     #[must_use]
     pub fn generate() -> Self {
-        Self(Uuid::now_v7())
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        #[expect(clippy::disallowed_methods, reason = "an id holds the machine's own time")]
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let parts = (u128::from(since_epoch.subsec_nanos()) << 12) / 1_000_000;
+        let now = (u128::from(since_epoch.as_secs()) * 1_000) << 12;
+        let now = u64::try_from(now + parts).unwrap_or(u64::MAX);
+        let later = |last: u64| Some(now.max(last.saturating_add(1)));
+        let at = LAST
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, later)
+            .map_or(now, |last| now.max(last.saturating_add(1)));
+        let Some(random) = random_bytes() else { return Self(Uuid::now_v7()) };
+        let [.., high, low] = (at & 0xfff).to_be_bytes();
+        let [a, b, c, d, e, f, g, h] = random;
+        let free = [high, low, a, b, c, d, e, f, g, h];
+        Self(Builder::from_unix_timestamp_millis(at >> 12, &free).into_uuid())
+    }
+}
+
+/// Eight bytes nobody can guess. They are fetched from the system for many ids at once: a system call
+/// for each costs a microsecond. None when the system has none, which it has once it is up.
+fn random_bytes() -> Option<[u8; 8]> {
+    const AHEAD: usize = 64;
+    thread_local! {
+        static FETCHED: RefCell<Vec<[u8; 8]>> = const { RefCell::new(Vec::new()) };
+    }
+    FETCHED.with_borrow_mut(|fetched| {
+        if fetched.is_empty() {
+            let mut bytes = [0; AHEAD * 8];
+            SystemRandom::new().fill(&mut bytes).ok()?;
+            fetched.extend(bytes.as_chunks().0);
+        }
+        fetched.pop()
+    })
+}
+
+/// For maps by [`NotificationId`].
+pub type IdHash = BuildHasherDefault<IdHasher>;
+
+/// Hashes a [`NotificationId`] by itself: its last eight bytes are random bits of this host's own
+/// making, two bits aside.
+#[derive(Default, Debug)]
+pub struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(last) = bytes.last_chunk() {
+            self.0 = u64::from_be_bytes(*last);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
@@ -200,6 +265,24 @@ impl FromStr for Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_are_uuids_of_version_7_that_rise_and_differ_on_all_threads() {
+        let before = u64::try_from(crate::clock::Clock::system().now().0).unwrap();
+        let make = || (0..2_000).map(|_| NotificationId::generate()).collect::<Vec<_>>();
+        let other = std::thread::spawn(make);
+        let ids = make();
+        assert!(ids.is_sorted_by(|one, next| one < next));
+        let all: std::collections::HashSet<_> =
+            ids.iter().copied().chain(other.join().unwrap()).collect();
+        assert_eq!(all.len(), 4_000);
+        for id in all {
+            assert_eq!((id.0.get_version_num(), id.0.get_variant()), (7, uuid::Variant::RFC4122));
+            let (seconds, nanos) = id.0.get_timestamp().unwrap().to_unix();
+            let made = seconds * 1_000 + u64::from(nanos) / 1_000_000;
+            assert!((before..before + 10_000).contains(&made), "{id}");
+        }
+    }
 
     #[test]
     fn a_name_is_lower_case_and_short() {

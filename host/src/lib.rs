@@ -17,6 +17,7 @@ pub mod observe;
 pub mod outcomes;
 pub mod plugin_files;
 pub mod reload;
+pub mod retention;
 pub mod sandbox;
 pub mod secrets;
 pub mod store;

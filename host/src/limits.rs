@@ -8,6 +8,31 @@ use std::time::Duration;
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
+// --- retention --------------------------------------------------------------------------------
+
+/// Days for which a notification is kept after its end: a month of bills and complaints.
+pub const RETENTION_DAYS_DEFAULT: u16 = 30;
+/// Days for which an event is kept: what auditors ask for.
+pub const AUDIT_RETENTION_DAYS_DEFAULT: u16 = 365;
+/// The ceiling of both: ten years.
+pub const RETENTION_DAYS_MAX: u16 = 3_650;
+/// Rows that are removed in one transaction: some milliseconds of the writer's time.
+pub const PURGE_CHUNK: usize = 500;
+/// The pause between two of them, in which callers and deliveries get their turn.
+pub const PURGE_PAUSE: Duration = Duration::from_millis(100);
+/// How often the store looks for what is too old.
+pub const PURGE_EVERY: Duration = Duration::from_mins(10);
+/// An idempotency key whose time is over is forgotten so much later, or a machine's clock that is
+/// set back would find it gone.
+pub const IDEMPOTENCY_FORGET_AFTER: Duration = Duration::from_hours(12);
+
+// --- events ----------------------------------------------------------------------------------
+
+/// What an event says in words. A sentence or a small JSON object; whoever has more to say logs it.
+pub const EVENT_DETAIL_BYTES_MAX: usize = 2 * KIB;
+/// Events of one page: a few hundred kilobytes at the most in answers that are streamed.
+pub const EVENTS_LIMIT_MAX: usize = 1_000;
+
 // --- the sandbox: one instance ---------------------------------------------------------------
 
 /// Memory of one instance, summed over all its linear memories and tables. A Rust channel uses

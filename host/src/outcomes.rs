@@ -5,12 +5,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::oneshot;
 
-use crate::ids::NotificationId;
+use crate::ids::{IdHash, NotificationId};
 
 /// How a notification ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,7 +36,13 @@ pub enum Ending {
 /// Who waits for what. Bounded by the number of requests that are being served.
 #[derive(Default, Debug)]
 pub struct Outcomes {
-    waiting: Mutex<HashMap<NotificationId, oneshot::Sender<Ending>>>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default, Debug)]
+struct Waiting {
+    callers: HashMap<NotificationId, oneshot::Sender<Ending>, IdHash>,
+    stopped: bool,
 }
 
 /// One caller's wait; gives its place up when it is dropped.
@@ -45,6 +51,7 @@ pub struct Waiter {
     outcomes: Arc<Outcomes>,
     id: NotificationId,
     receiver: oneshot::Receiver<Ending>,
+    over: bool,
 }
 
 impl Outcomes {
@@ -52,36 +59,76 @@ impl Outcomes {
     #[must_use]
     pub fn register(self: &Arc<Self>, id: NotificationId) -> Waiter {
         let (sender, receiver) = oneshot::channel();
-        self.lock().insert(id, sender);
-        Waiter { outcomes: Arc::clone(self), id, receiver }
+        {
+            let mut waiting = self.lock();
+            if !waiting.stopped {
+                waiting.callers.insert(id, sender);
+            }
+        }
+        Waiter { outcomes: Arc::clone(self), id, receiver, over: false }
     }
 
     /// Says how `id` ended, if somebody waits for it.
     pub fn tell(&self, id: NotificationId, ending: Ending) {
-        let waiting = self.lock().remove(&id);
+        let waiting = self.lock().callers.remove(&id);
         if let Some(sender) = waiting {
             // The caller may have hung up in this very moment.
             drop(sender.send(ending));
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<NotificationId, oneshot::Sender<Ending>>> {
+    /// The host goes down: nobody waits any longer.
+    pub fn stop(&self) {
+        let mut waiting = self.lock();
+        waiting.stopped = true;
+        waiting.callers.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Waiter {
-    /// The end, when it comes. Pending for ever when nobody will tell: give it a time limit.
-    pub async fn ending(&mut self) -> Ending {
-        match (&mut self.receiver).await {
-            Ok(ending) => ending,
-            Err(_) => std::future::pending().await,
-        }
+    /// The end, when it comes; none when the host goes down before. Pending for ever when nobody
+    /// will tell: give it a time limit.
+    pub async fn ending(&mut self) -> Option<Ending> {
+        let ending = (&mut self.receiver).await.ok();
+        self.over = true;
+        ending
     }
 }
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        self.outcomes.lock().remove(&self.id);
+        if !self.over {
+            self.outcomes.lock().callers.remove(&self.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_waits_longer_than_the_host_lives() {
+        let outcomes = Arc::new(Outcomes::default());
+        let (id, other) = (NotificationId::generate(), NotificationId::generate());
+        let mut waiter = outcomes.register(id);
+        let mut told = outcomes.register(other);
+        outcomes.tell(other, Ending::Cancelled);
+        outcomes.stop();
+        assert_eq!(waiter.ending().await, None);
+        assert_eq!(told.ending().await, Some(Ending::Cancelled), "what is known is told");
+        assert_eq!(outcomes.register(id).ending().await, None, "and nobody begins to wait");
+        assert!(outcomes.lock().callers.is_empty());
+    }
+
+    #[test]
+    fn a_caller_that_leaves_leaves_nothing_behind() {
+        let outcomes = Arc::new(Outcomes::default());
+        drop(outcomes.register(NotificationId::generate()));
+        assert!(outcomes.lock().callers.is_empty());
     }
 }

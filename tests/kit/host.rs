@@ -125,6 +125,11 @@ impl TestHost {
         (self.child, self.stdout, self.stderr, self.readers) = (child, stdout, stderr, readers);
     }
 
+    /// The number of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// `kill -9`.
     pub(crate) async fn kill(&mut self) {
         // It may have ended by itself.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::{
-    extract::{ConnectInfo, FromRequestParts},
+    extract::FromRequestParts,
     http::{Extensions, HeaderMap, HeaderValue, header, request::Parts, uri::Authority},
 };
 use subtle::ConstantTimeEq;
@@ -102,7 +102,10 @@ pub(super) fn host_name(headers: &HeaderMap, authority: Option<&Authority>) -> O
 }
 
 fn check_context(generation: &Generation, tenant: &Tenant, parts: &Parts) -> Result<(), Problem> {
-    let by_name = host_name(&parts.headers, parts.uri.authority())
+    let by_name = generation
+        .has_domains()
+        .then(|| host_name(&parts.headers, parts.uri.authority()))
+        .flatten()
         .and_then(|name| generation.tenant_by_domain(&name));
     let by_port = parts
         .extensions
@@ -119,10 +122,7 @@ fn check_context(generation: &Generation, tenant: &Tenant, parts: &Parts) -> Res
 }
 
 fn peer(extensions: &Extensions) -> Option<IpAddr> {
-    match extensions.get::<Ends>() {
-        Some(ends) => Some(ends.peer.ip()),
-        None => extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip()),
-    }
+    extensions.get::<Ends>().map(|ends| ends.peer.ip())
 }
 
 fn check_source(tenant: &Tenant, peer: Option<IpAddr>) -> Result<(), Problem> {

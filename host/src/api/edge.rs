@@ -4,24 +4,22 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use axum::{
-    extract::{MatchedPath, Request, State},
+    Router,
+    extract::Request,
     http::{HeaderValue, Method, Version, header},
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
+use tower::Service as _;
 
-use super::{Shared, cors, kinds, problem::Problem, refusals};
+use super::{Shared, cors, kinds, notify, problem::Problem, refusals};
 use crate::observe::Route;
 
-/// The layer around all routes.
-pub(super) async fn edge(
-    State(shared): State<Arc<Shared>>,
-    request: Request,
-    next: Next,
-) -> Response {
+/// Answers a request. It stands around the routes and is no layer of theirs: a layer would be boxed
+/// and cloned with every request.
+pub(super) async fn edge(shared: &Arc<Shared>, routes: Router, request: Request) -> Response {
     let started = Instant::now();
-    let route = route_of(&request);
+    let route = route_of(request.method(), request.uri().path());
     let version = request.version();
     let cross_origin = cors::Question::of(&request);
     let is_preflight = cross_origin.as_ref().is_some_and(cors::Question::is_preflight);
@@ -31,10 +29,10 @@ pub(super) async fn edge(
     } else if is_preflight {
         cors::preflight()
     } else {
-        answer(next, request).await
+        answer(shared, routes, route, request).await
     };
     if let Some(question) = cross_origin {
-        question.answer(&shared, response.headers_mut());
+        question.answer(shared, response.headers_mut());
     }
     match version {
         Version::HTTP_10 | Version::HTTP_11 if shared.api.stopping.is_cancelled() => {
@@ -50,9 +48,21 @@ pub(super) async fn edge(
 }
 
 /// Runs the handler; its panic becomes a 500.
-async fn answer(next: Next, request: Request) -> Response {
-    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-        Ok(response) => response,
+async fn answer(
+    shared: &Arc<Shared>,
+    mut routes: Router,
+    route: Route,
+    request: Request,
+) -> Response {
+    let handled = async {
+        match route {
+            // The road that nearly all requests take is not looked for.
+            Route::Notify => Ok(notify::direct(Arc::clone(shared), request).await),
+            _ => routes.call(request).await,
+        }
+    };
+    match AssertUnwindSafe(handled).catch_unwind().await {
+        Ok(Ok(response)) => response,
         Err(panic) => {
             let why = panic
                 .downcast_ref::<&str>()
@@ -74,21 +84,49 @@ const fn is_for_operators(route: Route) -> bool {
     matches!(route, Route::Health | Route::Ready | Route::Metrics)
 }
 
-fn route_of(request: &Request) -> Route {
-    let Some(path) = request.extensions().get::<MatchedPath>() else { return Route::Other };
-    let method = request.method();
-    match path.as_str() {
-        "/notifications" if method == Method::POST => Route::Notify,
-        "/notifications" if method == Method::GET => Route::List,
-        "/notifications/batch" if method == Method::POST => Route::Batch,
-        "/notifications/{id}" if method == Method::GET => Route::Read,
-        "/notifications/{id}" if method == Method::DELETE => Route::Cancel,
-        "/notifications/{id}/replay" if method == Method::POST => Route::Replay,
-        "/channels" if method == Method::GET => Route::Channels,
+/// The name of a route, for its numbers.
+fn route_of(method: &Method, path: &str) -> Route {
+    let post = method == Method::POST;
+    // As GET: the routes answer HEAD in the same way.
+    let get = method == Method::GET;
+    match path {
+        "/notifications" if post => Route::Notify,
+        "/notifications" if get => Route::List,
+        "/notifications/batch" if post => Route::Batch,
+        "/channels" if get => Route::Channels,
         "/health" => Route::Health,
         "/ready" => Route::Ready,
         "/metrics" => Route::Metrics,
         "/openapi.json" => Route::OpenApi,
-        _ => Route::Other,
+        _ => match path.strip_prefix("/notifications/").map(|rest| rest.split_once('/')) {
+            Some(None) if get => Route::Read,
+            Some(None) if method == Method::DELETE => Route::Cancel,
+            Some(Some((_, "replay"))) if post => Route::Replay,
+            _ => Route::Other,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_is_known_by_method_and_path() {
+        for (method, path, route) in [
+            (Method::POST, "/notifications", Route::Notify),
+            (Method::GET, "/notifications", Route::List),
+            (Method::PUT, "/notifications", Route::Other),
+            (Method::POST, "/notifications/batch", Route::Batch),
+            (Method::GET, "/notifications/01a", Route::Read),
+            (Method::DELETE, "/notifications/01a", Route::Cancel),
+            (Method::POST, "/notifications/01a", Route::Other),
+            (Method::POST, "/notifications/01a/replay", Route::Replay),
+            (Method::GET, "/notifications/01a/replay/x", Route::Other),
+            (Method::GET, "/health", Route::Health),
+            (Method::GET, "/nowhere", Route::Other),
+        ] {
+            assert_eq!(route_of(&method, path) as usize, route as usize, "{method} {path}");
+        }
     }
 }

@@ -5,7 +5,6 @@ mod fake_store;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
     body::Body,
     http::{HeaderMap, Method, Request, StatusCode, header},
 };
@@ -16,7 +15,7 @@ use tower::ServiceExt;
 
 pub(super) use fake_store::FakeStore;
 
-use super::{ApiState, router};
+use super::{ApiState, Surface};
 use crate::{
     clock::{Clock, UnixMs},
     config::{
@@ -120,7 +119,7 @@ pub(super) fn generation(number: u64, tenants: Vec<Tenant>) -> Generation {
 
 /// A host with two tenants.
 pub(super) struct Host {
-    pub(super) router: Router,
+    pub(super) surface: Surface,
     pub(super) state: ApiState,
     pub(super) store: Arc<FakeStore>,
 }
@@ -171,11 +170,11 @@ impl Host {
             admin_key_hash: Some(Digest::of(b"admin").0),
             bindings: Arc::new(Vec::new),
         };
-        Self { router: router(state.clone()), state, store }
+        Self { surface: Surface::new(state.clone()), state, store }
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.surface.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let text = String::from_utf8(bytes.to_vec()).unwrap();

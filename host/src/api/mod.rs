@@ -36,13 +36,21 @@ pub mod server;
 mod tests;
 mod views;
 
-use std::sync::Arc;
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use axum::{
-    Router, middleware,
+    Router,
+    body::Body,
+    http::{Request, Response},
     routing::{get, post},
 };
 use tokio_util::sync::CancellationToken;
+use tower::Service;
 
 use crate::{
     clock::Clock,
@@ -83,26 +91,51 @@ pub(crate) struct Shared {
     origins: cors::Origins,
 }
 
-/// The whole surface.
-pub fn router(state: ApiState) -> Router {
-    let shared = Arc::new(Shared {
-        api: state,
-        rates: rate::Rates::default(),
-        answering: idempotency::Answering::default(),
-        origins: cors::Origins::default(),
-    });
-    Router::new()
-        .route("/notifications", post(notify::notify).get(listing::list))
-        .route("/notifications/batch", post(batch::batch))
-        .route("/notifications/{id}", get(deliveries::read).delete(deliveries::cancel))
-        .route("/notifications/{id}/replay", post(deliveries::replay))
-        .route("/channels", get(channels::list))
-        .route("/health", get(health::health))
-        .route("/ready", get(health::ready))
-        .route("/metrics", get(scrape::metrics))
-        .route("/openapi.json", get(openapi::serve))
-        .fallback(refusals::unknown_path)
-        .method_not_allowed_fallback(refusals::method_not_allowed)
-        .layer(middleware::from_fn_with_state(Arc::clone(&shared), edge::edge))
-        .with_state(shared)
+/// The whole surface: the routes, and what happens around every request. Cheap to clone.
+#[derive(Clone)]
+pub struct Surface {
+    shared: Arc<Shared>,
+    routes: Router,
+}
+
+impl Surface {
+    /// Puts it on what it stands on.
+    #[must_use]
+    pub fn new(state: ApiState) -> Self {
+        let shared = Arc::new(Shared {
+            api: state,
+            rates: rate::Rates::default(),
+            answering: idempotency::Answering::default(),
+            origins: cors::Origins::default(),
+        });
+        let routes = Router::new()
+            .route("/notifications", post(notify::notify).get(listing::list))
+            .route("/notifications/batch", post(batch::batch))
+            .route("/notifications/{id}", get(deliveries::read).delete(deliveries::cancel))
+            .route("/notifications/{id}/replay", post(deliveries::replay))
+            .route("/channels", get(channels::list))
+            .route("/health", get(health::health))
+            .route("/ready", get(health::ready))
+            .route("/metrics", get(scrape::metrics))
+            .route("/openapi.json", get(openapi::serve))
+            .fallback(refusals::unknown_path)
+            .method_not_allowed_fallback(refusals::method_not_allowed)
+            .with_state(Arc::clone(&shared));
+        Self { shared, routes }
+    }
+}
+
+impl Service<Request<Body>> for Surface {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let Self { shared, routes } = self.clone();
+        Box::pin(async move { Ok(edge::edge(&shared, routes, request).await) })
+    }
 }

@@ -124,6 +124,7 @@ fn read_fields(value: Value, now: UnixMs, errors: &mut Vec<FieldError>) -> Optio
         data,
         attachments,
         send_at: send_at.map(UnixMs::rfc3339),
+        ..Envelope::default()
     };
     Some(Wanted { channel: channel?, priority, envelope, send_at, expires_at })
 }

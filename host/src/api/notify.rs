@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
-    extract::{Request, State},
+    extract::{FromRequestParts as _, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Response, header},
     response::IntoResponse,
 };
@@ -32,6 +32,16 @@ use crate::{
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const IDEMPOTENCY_REPLAY: HeaderName = HeaderName::from_static("idempotency-replay");
+
+/// [`notify`] without a router.
+pub(super) async fn direct(shared: Arc<Shared>, request: Request) -> Response<Body> {
+    let (mut parts, body) = request.into_parts();
+    let answered = match Caller::from_request_parts(&mut parts, &shared).await {
+        Ok(caller) => notify(State(shared), caller, Request::from_parts(parts, body)).await,
+        Err(problem) => Err(problem),
+    };
+    answered.unwrap_or_else(IntoResponse::into_response)
+}
 
 /// Accepts a notification.
 pub(super) async fn notify(
@@ -143,18 +153,15 @@ pub(super) fn new_notification(
         idempotency,
         payload: wanted.envelope.encode(),
         live_max: caller.tenant.limits.queue_max,
+        parent: None,
+        ordering_key: None,
     }
 }
 
 /// The end, if it comes in time and before the host goes down.
 async fn wait_for(shared: &Shared, mut waiter: Waiter, wait: Duration) -> Option<Ending> {
     let _waiting = shared.api.metrics.waiting();
-    tokio::select! {
-        biased;
-        ending = waiter.ending() => Some(ending),
-        () = shared.api.stopping.cancelled() => None,
-        () = tokio::time::sleep(wait) => None,
-    }
+    tokio::time::timeout(wait, waiter.ending()).await.ok().flatten()
 }
 
 /// Answers a request whose key was used before.

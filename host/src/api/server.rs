@@ -1,7 +1,7 @@
 //! Serving connections: how many, how long their heads may take, and how they end.
 
 use std::{
-    net::SocketAddr,
+    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::ConnectInfo};
-use hyper::{Request, body::Incoming, service::service_fn};
+use axum::body::Body;
+use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
@@ -20,7 +20,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::ServiceExt;
+use tower::Service;
 
 use super::auth::Ends;
 use crate::limits;
@@ -51,17 +51,44 @@ impl Default for ServerLimits {
     }
 }
 
+/// What answers the requests.
+pub trait Answers:
+    Service<
+        Request<Body>,
+        Response = Response<Body>,
+        Error = Infallible,
+        Future: Future<Output = Result<Response<Body>, Infallible>> + Send,
+    > + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> Answers for S where
+    S: Service<
+            Request<Body>,
+            Response = Response<Body>,
+            Error = Infallible,
+            Future: Future<Output = Result<Response<Body>, Infallible>> + Send,
+        > + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
 /// Accepts connections until `stopping` is cancelled, then lets requests in flight end within the
 /// grace. Returns when every connection is closed.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    surface: impl Answers,
     stopping: CancellationToken,
     tasks: &TaskTracker,
     limits: ServerLimits,
 ) {
     let places = Arc::new(Semaphore::new(usize::try_from(limits.connections_max).unwrap_or(0)));
-    let connections = Connections { builder: Arc::new(builder(limits)), router, stopping, limits };
+    let connections = Connections { builder: Arc::new(builder(limits)), surface, stopping, limits };
     loop {
         let accepted = tokio::select! {
             biased;
@@ -121,22 +148,22 @@ fn builder(limits: ServerLimits) -> Builder<TokioExecutor> {
 }
 
 #[derive(Clone)]
-struct Connections {
+struct Connections<S> {
     builder: Arc<Builder<TokioExecutor>>,
-    router: Router,
+    surface: S,
     stopping: CancellationToken,
     limits: ServerLimits,
 }
 
-impl Connections {
+impl<S: Answers> Connections<S> {
     async fn serve(self, stream: TcpStream, ends: Ends, place: OwnedSemaphorePermit) {
         let asked = AtomicBool::new(false);
         let service = service_fn(|request: Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ends);
-            request.extensions_mut().insert(ConnectInfo::<SocketAddr>(ends.peer));
-            self.router.clone().oneshot(request)
+            // It is always ready: what there is to wait for is inside the call.
+            self.surface.clone().call(request)
         });
         let mut connection =
             std::pin::pin!(self.builder.serve_connection(TokioIo::new(stream), service));

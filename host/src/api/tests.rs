@@ -163,7 +163,7 @@ async fn a_panic_of_a_handler_is_a_problem_and_the_next_request_works() {
     let host = Host::new();
     let mut state = host.state.clone();
     state.bindings = Arc::new(|| panic!("a secret detail"));
-    let broken = Host { router: super::router(state), ..Host::new() };
+    let broken = Host { surface: super::Surface::new(state), ..Host::new() };
     let answer = broken.get("/channels").await;
     assert_eq!((answer.status.as_u16(), answer.problem().as_str()), (500, "internal"));
     assert!(!answer.text.contains("a secret detail"));
@@ -245,7 +245,7 @@ fn unwell() -> Host {
         why: String::from("private-panic"),
     });
     host.store.be(Health::ReadOnly(String::from("private-path")));
-    Host { router: super::router(state.clone()), state, store: host.store }
+    Host { surface: super::Surface::new(state.clone()), state, store: host.store }
 }
 
 #[tokio::test]
@@ -303,7 +303,7 @@ async fn what_is_accepted_can_be_found_on_a_real_engine() {
     let host = Host::new();
     let mut state = host.state.clone();
     state.store = crate::store::memory::MemoryStore::new(state.clock.clone());
-    let host = Host { router: super::router(state.clone()), state, store: host.store };
+    let host = Host { surface: super::Surface::new(state.clone()), state, store: host.store };
     let body = json!({"channel": "log", "message": "hello"});
     let keyed = [("prefer", "respond-async"), ("idempotency-key", "k")];
     let first = host.send(post(&body, &keyed)).await.json();

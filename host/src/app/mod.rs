@@ -5,6 +5,7 @@ mod listen;
 mod observers;
 pub mod report;
 mod signals;
+mod trail;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -24,6 +25,7 @@ use crate::{
     outcomes::Outcomes,
     plugin_files::LastGood,
     reload::{self, Reloader, Trigger},
+    retention::{self, Retention},
     sandbox::{CompileCache, Engine, Sandbox},
     store::{Store, memory::MemoryStore, sqlite::SqliteStore},
     tasks::Tasks,
@@ -31,6 +33,7 @@ use crate::{
 
 pub use listen::Listen;
 use signals::{Signals, Told};
+use trail::Trail;
 
 /// How to run the host.
 #[derive(Clone, Debug)]
@@ -47,6 +50,8 @@ pub struct Options {
     pub in_memory: bool,
     /// More root certificates for outbound TLS.
     pub extra_roots_pem: Vec<u8>,
+    /// For how long notifications and events are kept.
+    pub retention: Retention,
 }
 
 /// Why the host did not start, or ended.
@@ -88,8 +93,13 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
     let metrics = Arc::new(Metrics::new());
     let listener = options.listen.bind().await.map_err(Error::Listen)?;
     let (triggers, triggered) = mpsc::channel(64);
-    let observers =
-        observers::Observers::new(Arc::clone(&metrics), Arc::clone(&health), triggers.clone());
+    let (trail, events) = Trail::new();
+    let observers = observers::Observers::new(
+        Arc::clone(&metrics),
+        Arc::clone(&health),
+        triggers.clone(),
+        trail,
+    );
 
     let engine =
         Engine::new().map_err(|error| start_error("the sandbox")(&format!("{error:#}")))?;
@@ -114,6 +124,8 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
     let storage = open_store(&options, &clock)?;
     let current = Arc::new(Current::new(Arc::new(first)));
     observers.published(&current.load());
+    trail::host(&*storage.store, format!("started, version {}", env!("CARGO_PKG_VERSION"))).await;
+    tasks.spawn("trail", trail::write(Arc::clone(&storage.store), events));
 
     let stopping = CancellationToken::new();
     let outcomes = Arc::new(Outcomes::default());
@@ -143,10 +155,20 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
         ),
     );
 
+    tasks.spawn(
+        "retention",
+        retention::run(
+            Arc::clone(&storage.store),
+            clock.clone(),
+            options.retention,
+            stopping.clone(),
+        ),
+    );
+
     let state = ApiState {
         current: Arc::clone(&current),
         store: Arc::clone(&storage.store),
-        outcomes,
+        outcomes: Arc::clone(&outcomes),
         metrics,
         health,
         clock,
@@ -157,10 +179,10 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
     let address = listener.local_addr().map_err(|error| start_error("the listener")(&error))?;
     report::started(&current.load(), address);
     started(address);
-    let router = api::router(state);
+    let surface = api::Surface::new(state);
     let server = api::server::serve(
         listener,
-        router,
+        surface,
         stopping.clone(),
         tasks.tracker(),
         api::server::ServerLimits::default(),
@@ -173,11 +195,13 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
 
     tracing::info!("stopping: nothing new is accepted, running deliveries are finished");
     stopping.cancel();
+    outcomes.stop();
     let down = async {
         // The listener answers what it has begun while deliveries drain beside it.
         let grace = limits::SHUTDOWN_GRACE;
         let ((), drained) = tokio::join!(server, dispatching.stop(grace));
         let closed = sandbox.shutdown(limits::SHUTDOWN_WALL).await;
+        trail::host(&*storage.store, String::from("stopped")).await;
         storage.store.close().await;
         tracing::info!(drained, closed, "stopped");
     };
@@ -283,7 +307,8 @@ pub async fn check(config_dir: PathBuf, data_dir: PathBuf) -> Result<Checked, Er
     let health = Arc::new(HealthBoard::default());
     let tasks = Tasks::new(Arc::clone(&health), clock.clone());
     let (triggers, _unused) = mpsc::channel(1);
-    let observers = observers::Observers::new(Arc::new(Metrics::new()), health, triggers);
+    let observers =
+        observers::Observers::new(Arc::new(Metrics::new()), health, triggers, Trail::new().0);
     let engine =
         Engine::new().map_err(|error| start_error("the sandbox")(&format!("{error:#}")))?;
     let egress = Egress::new(&[]).map_err(|error| start_error("outbound TLS")(&error))?;

@@ -7,6 +7,7 @@ use std::{
 
 use tokio::sync::mpsc;
 
+use super::trail::Trail;
 use crate::{
     dispatch::{self, Running},
     egress::FetchError,
@@ -25,6 +26,7 @@ pub(super) struct Observers {
     metrics: Arc<Metrics>,
     health: Arc<HealthBoard>,
     triggers: mpsc::Sender<Trigger>,
+    trail: Trail,
     /// Dispatch starts after the sandbox that reports here.
     dispatching: Arc<OnceLock<Arc<Running>>>,
 }
@@ -34,8 +36,9 @@ impl Observers {
         metrics: Arc<Metrics>,
         health: Arc<HealthBoard>,
         triggers: mpsc::Sender<Trigger>,
+        trail: Trail,
     ) -> Self {
-        Self { metrics, health, triggers, dispatching: Arc::default() }
+        Self { metrics, health, triggers, trail, dispatching: Arc::default() }
     }
 
     /// A new generation is also a reason to look at what was paused.
@@ -140,6 +143,7 @@ impl reload::Observer for Observers {
             }
         };
         self.metrics.reload(outcome);
+        self.trail.reloaded(&report.outcome);
         self.published(generation);
         self.health.reloaded(ReloadReport { outcome, at: report.at, errors });
         if let Some(dispatching) = self.dispatching.get() {

@@ -5,6 +5,8 @@ use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::EnvFilter;
 
+use super::json_lines::JsonLines;
+
 /// Starts logging to standard error.
 pub(super) fn start() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
@@ -13,6 +15,6 @@ pub(super) fn start() {
     let _started = if io::stderr().is_terminal() {
         builder.with_ansi(super::console::is_coloured()).with_target(false).compact().try_init()
     } else {
-        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+        builder.event_format(JsonLines).try_init()
     };
 }

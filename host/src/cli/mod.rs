@@ -1,8 +1,11 @@
 //! The commands.
 
+mod audit;
+mod backup;
 mod check;
 mod console;
 mod init;
+mod json_lines;
 mod logging;
 mod openapi;
 mod send;
@@ -11,6 +14,8 @@ mod serve;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, builder::FalseyValueParser};
+
+use crate::limits;
 
 /// Exit codes (sysexits.h where it has one).
 pub mod exit {
@@ -50,6 +55,12 @@ enum Command {
     Check(check::Options),
     /// Sends one notification through a running host
     Send(send::Options),
+    /// Copies the queue to a file; can run beside the host
+    Backup(backup::BackupOptions),
+    /// Puts a backup where the queue is to be; not beside a running host
+    Restore(backup::RestoreOptions),
+    /// Prints the trail of events as JSON lines; can run beside the host
+    Audit(audit::Options),
     /// Prints the OpenAPI description of the HTTP surface
     Openapi,
 }
@@ -82,6 +93,16 @@ struct ServeOptions {
     /// Where notifications are queued
     #[arg(long, value_enum, env = "CONDUCTOR_STORE", default_value = "sqlite")]
     store: StoreKind,
+    /// For how many days a notification is kept after its end
+    #[arg(long, value_name = "DAYS", env = "CONDUCTOR_RETENTION_DAYS",
+          default_value_t = limits::RETENTION_DAYS_DEFAULT,
+          value_parser = clap::value_parser!(u16).range(1..=i64::from(limits::RETENTION_DAYS_MAX)))]
+    retention_days: u16,
+    /// For how many days an event is kept
+    #[arg(long, value_name = "DAYS", env = "CONDUCTOR_AUDIT_RETENTION_DAYS",
+          default_value_t = limits::AUDIT_RETENTION_DAYS_DEFAULT,
+          value_parser = clap::value_parser!(u16).range(1..=i64::from(limits::RETENTION_DAYS_MAX)))]
+    audit_retention_days: u16,
     /// A PEM file with root certificates to trust for outbound TLS, besides the system's
     #[arg(long, value_name = "FILE", env = "CONDUCTOR_EXTRA_CA_FILE")]
     extra_ca_file: Option<PathBuf>,
@@ -114,6 +135,9 @@ pub fn run() -> ExitCode {
         Some(Command::Init(options)) => init::run(&options),
         Some(Command::Check(options)) => check::run(options),
         Some(Command::Send(options)) => send::run(options),
+        Some(Command::Backup(options)) => backup::run_backup(options),
+        Some(Command::Restore(options)) => backup::run_restore(options),
+        Some(Command::Audit(options)) => audit::run(options),
         Some(Command::Openapi) => openapi::run(),
     };
     ExitCode::from(code)

@@ -1,11 +1,12 @@
 //! `conductor serve`
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use super::{ServeOptions, StoreKind, console, exit, init, logging};
 use crate::{
     app::{self, Error, Listen},
     config::{self, Environment, InitOptions},
+    retention::Retention,
 };
 
 const DEFAULT_ADDRESS: &str = "127.0.0.1:3333";
@@ -108,6 +109,10 @@ fn prepare(options: ServeOptions) -> Result<(app::Options, FirstRun), String> {
         degraded: options.degraded,
         in_memory: options.store == StoreKind::Memory,
         extra_roots_pem,
+        retention: Retention {
+            notifications: Duration::from_hours(24 * u64::from(options.retention_days)),
+            events: Duration::from_hours(24 * u64::from(options.audit_retention_days)),
+        },
     };
     Ok((options, made))
 }

@@ -14,7 +14,7 @@ use crate::{
     envelope::Envelope,
     generation::Generation,
     ids::{NotificationId, PluginName},
-    sandbox::{Refused, Report, SendCall, Unavailable},
+    sandbox::{Answer, Refused, Report, SendCall, Unavailable},
     store::{Lane, LeaseToken, Leased},
 };
 
@@ -135,39 +135,33 @@ pub(super) fn begin(
         expires_at: leased.expires.map(UnixMs::rfc3339),
         envelope,
     };
-    // `base` is needed in both cases, and a refused call gives its reply back unused.
-    let shared = Arc::new(std::sync::Mutex::new(Some(base)));
-    let reply = {
-        let shared = Arc::clone(&shared);
-        let completed = completed.clone();
-        Box::new(move |report: Report| {
-            if let Some(mut base) = take(&shared) {
-                base.end = End::Called(report);
-                give(&completed, base);
-            }
-        })
-    };
-    let refused = match binding.submit(call, reply) {
-        Ok(()) => return None,
-        Err(refused) => refused,
-    };
-    let pause = match refused {
-        Refused::Paused { until, .. } => until.saturating_duration_since(Instant::now()),
+    let answer = Box::new(Pending { base, completed: completed.clone() });
+    match binding.submit(call, answer).err()? {
+        Refused::Paused { until, .. } => Some(until.saturating_duration_since(Instant::now())),
         Refused::Saturated => {
             dispatch.sandbox.evict_idle();
-            SATURATED_PAUSE
+            Some(SATURATED_PAUSE)
         }
-        Refused::Retired => Duration::ZERO,
-    };
-    if let Some(mut base) = take(&shared) {
-        base.end = End::NotTried;
-        give(completed, base);
+        Refused::Retired => Some(Duration::ZERO),
     }
-    Some(pause)
 }
 
-fn take(shared: &std::sync::Mutex<Option<Completed>>) -> Option<Completed> {
-    shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+/// A delivery whose end the sandbox will tell.
+struct Pending {
+    base: Completed,
+    completed: mpsc::Sender<Completed>,
+}
+
+impl Answer for Pending {
+    fn called(self: Box<Self>, report: Report) {
+        let Self { base, completed } = *self;
+        give(&completed, Completed { end: End::Called(report), ..base });
+    }
+
+    fn refused(self: Box<Self>) {
+        // It stays as it was begun: not tried.
+        give(&self.completed, self.base);
+    }
 }
 
 fn give(completed: &mpsc::Sender<Completed>, end: Completed) {

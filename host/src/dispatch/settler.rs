@@ -142,7 +142,7 @@ impl Settler {
                         let provider_id = attempt.provider_id.clone();
                         (store::Outcome::Delivered, Some(Ending::Delivered { provider_id }))
                     }
-                    Next::Retry { due } => (store::Outcome::Retry { due }, None),
+                    Next::Retry { due } => (store::Outcome::Retry { due, counts: true }, None),
                     Next::Dead => (store::Outcome::Dead, Some(dead(&attempt))),
                 };
                 tell_log(&completed, &attempt, verdict.next);
@@ -150,7 +150,7 @@ impl Settler {
             }
         };
         let finished = Finished { lane: lane.clone(), pause };
-        let settle = Settle { token: token.clone(), outcome, attempt };
+        let settle = Settle { token: token.clone(), outcome, attempt, follow: Vec::new() };
         (settle, News { finished, ending, id: *id })
     }
 }

@@ -1,12 +1,9 @@
 //! The process's numbers, for Prometheus. Every label has a bounded set of values: route templates,
 //! plugin names of the configuration, closed lists of words. Nothing is labelled by tenant.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use prometheus_client::{
     encoding::text,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
@@ -92,7 +89,8 @@ pub struct Metrics {
     lanes: Gauge,
     depth: Family<Labels, Gauge>,
     families: PluginFamilies,
-    plugins: RwLock<HashMap<PluginName, Arc<PluginMetrics>>>,
+    /// Copied when a plugin is added, so that looking one up takes no lock.
+    plugins: ArcSwap<HashMap<PluginName, Arc<PluginMetrics>>>,
     others: Arc<PluginMetrics>,
 }
 
@@ -146,7 +144,7 @@ impl Metrics {
             lanes,
             depth,
             families,
-            plugins: RwLock::default(),
+            plugins: ArcSwap::default(),
             others,
         }
     }
@@ -194,18 +192,19 @@ impl Metrics {
     /// One plugin's numbers. Keep them where the plugin is used often.
     #[must_use]
     pub fn plugin(&self, name: &PluginName) -> Arc<PluginMetrics> {
-        {
-            let plugins = self.plugins.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(found) = plugins.get(name) {
-                return Arc::clone(found);
+        if let Some(found) = self.plugins.load().get(name) {
+            return Arc::clone(found);
+        }
+        self.plugins.rcu(|plugins| {
+            let mut plugins = HashMap::clone(plugins);
+            if plugins.len() < METRIC_PLUGINS_MAX {
+                let new = || Arc::new(self.families.of(&Arc::from(name.as_str())));
+                plugins.entry(name.clone()).or_insert_with(new);
             }
-        }
-        let mut plugins = self.plugins.write().unwrap_or_else(PoisonError::into_inner);
-        if plugins.len() >= METRIC_PLUGINS_MAX && !plugins.contains_key(name) {
-            return Arc::clone(&self.others);
-        }
-        let new = || Arc::new(self.families.of(&Arc::from(name.as_str())));
-        Arc::clone(plugins.entry(name.clone()).or_insert_with(new))
+            plugins
+        });
+        let plugins = self.plugins.load();
+        Arc::clone(plugins.get(name).unwrap_or(&self.others))
     }
 
     /// An attempt ended; see [`PluginMetrics::delivery`].

@@ -65,9 +65,17 @@ pub struct Report {
     pub digest: Digest,
 }
 
-/// Where the report goes. Called exactly once, whatever happens to the worker.
+/// Who is told how a call went: one of the two, exactly once, whatever happens to the worker.
+pub trait Answer: Send {
+    /// The call was made.
+    fn called(self: Box<Self>, report: Report);
+    /// The call was not taken, and nothing was done.
+    fn refused(self: Box<Self>);
+}
+
+/// Where the report goes.
 pub(super) struct Reply {
-    to: Option<Box<dyn FnOnce(Report) + Send>>,
+    to: Option<Box<dyn Answer>>,
     handed_over: Instant,
     digest: Digest,
 }
@@ -161,30 +169,40 @@ impl Binding {
         &self.spec.plugin
     }
 
-    /// Hands a call to an instance. `reply` gets the report when it is over.
+    /// Hands a call to an instance. `answer` is told how it went, or that it was refused.
     ///
     /// # Errors
-    /// Gives no reply then, and says why the call was not taken.
+    /// Says why the call was not taken.
     pub fn submit(
         self: &Arc<Self>,
         call: SendCall,
-        reply: Box<dyn FnOnce(Report) + Send>,
+        answer: Box<dyn Answer>,
     ) -> Result<(), Refused> {
         let now = Instant::now();
+        let digest = self.spec.plugin.digest();
+        let reply = Reply { to: Some(answer), handed_over: now, digest };
+        self.hand_over(Box::new(Job { call, reply }), now).map_err(|(refused, job)| {
+            job.reply.refuse();
+            refused
+        })
+    }
+
+    fn hand_over(
+        self: &Arc<Self>,
+        mut job: Box<Job>,
+        now: Instant,
+    ) -> Result<(), (Refused, Box<Job>)> {
         let mut pool = self.lock();
         if pool.retired {
-            return Err(Refused::Retired);
+            return Err((Refused::Retired, job));
         }
         if let Gate::Closed { until, quarantined } = pool.crashes.gate(now) {
-            return Err(Refused::Paused { until, quarantined });
+            return Err((Refused::Paused { until, quarantined }, job));
         }
         // After a crash the first call is a probe: the others wait for its result.
         if pool.crashes.last().is_some() && pool.live > pool.idle.len() {
-            return Err(Refused::Saturated);
+            return Err((Refused::Saturated, job));
         }
-        let digest = self.spec.plugin.digest();
-        let reply = Reply { to: Some(reply), handed_over: now, digest };
-        let mut job = Box::new(Job { call, reply });
         while let Some(idle) = pool.idle.pop() {
             match idle.messages.try_send(Message::Job(job)) {
                 Ok(()) => return Ok(()),
@@ -194,17 +212,16 @@ impl Binding {
                     | mpsc::error::TrySendError::Full(message),
                 ) => match message {
                     Message::Job(back) => job = back,
-                    Message::Stop => return Err(Refused::Saturated),
+                    // It gives back what it was given, which was a job.
+                    Message::Stop => return Ok(()),
                 },
             }
         }
         if pool.live >= self.spec.limits.instances_max {
-            job.reply.forget();
-            return Err(Refused::Saturated);
+            return Err((Refused::Saturated, job));
         }
         let Ok(permit) = Arc::clone(&self.engine.instances).try_acquire_owned() else {
-            job.reply.forget();
-            return Err(Refused::Saturated);
+            return Err((Refused::Saturated, job));
         };
         pool.live += 1;
         drop(pool);
@@ -327,13 +344,15 @@ impl Reply {
     fn send(&mut self, outcome: Outcome, usage: Usage) {
         if let Some(to) = self.to.take() {
             let took = self.handed_over.elapsed();
-            to(Report { outcome, usage, took, digest: self.digest });
+            to.called(Report { outcome, usage, took, digest: self.digest });
         }
     }
 
-    /// The call was not taken: no report.
-    fn forget(&mut self) {
-        self.to = None;
+    /// The call was not taken: there is no report.
+    fn refuse(mut self) {
+        if let Some(to) = self.to.take() {
+            to.refused();
+        }
     }
 }
 

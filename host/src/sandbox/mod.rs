@@ -27,7 +27,7 @@ mod version;
 mod wasi_http;
 mod worker;
 
-pub use binding::{Binding, BindingStatus, Refused, Report};
+pub use binding::{Answer, Binding, BindingStatus, Refused, Report};
 pub use bindings::SUPPORTED_VERSIONS;
 pub use cache::CompileCache;
 pub use engine::Engine;

@@ -1,9 +1,15 @@
 //! What every engine must do: one suite, run against each of them, and a random walk on which they
 //! must agree at every step.
 
+mod clock;
+mod events;
+mod follow;
+mod groups;
 pub(super) mod kit;
 mod model;
 mod operator;
+mod ordering;
+mod purge;
 mod queue;
 mod reading;
 

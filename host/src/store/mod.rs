@@ -10,11 +10,18 @@
 //!   number rises by one, durably, *before* the delivery starts, so that a message which kills the
 //!   host still uses up its attempts. An expired lease is nothing but a job that is due; there is no
 //!   reaper to forget. The attempt number fences: settling with an old one changes nothing.
+//! * An **ordering key** makes a lane's notifications with that key a queue of their own, first come
+//!   first served: only the first of them has a job, the next one gets its job in the transaction
+//!   that ends the one before it. A first one that is retried holds the others up; that is the promise.
+//! * A **parent** stands for one request that became several notifications. It has one *branch* for
+//!   each; a notification that takes over from another one (a fallback) continues its branch.
 //! * Delivery is at least once. A crash between the provider's answer and [`Store::settle`] repeats
 //!   the delivery with the same delivery key (id and generation).
 
 #[cfg(test)]
 mod conformance;
+mod event;
+mod group;
 mod hints;
 mod lost;
 pub mod memory;
@@ -30,6 +37,8 @@ use crate::{
     ids::{ChannelName, NotificationId, TenantId},
 };
 
+pub use event::{Event, EventKind, EventQuery, NewEvent};
+pub use group::{Child, NewGroup, ParentEnd, ParentStatus};
 pub use hints::Hints;
 
 /// A tenant's channel: the unit of scheduling.
@@ -94,8 +103,16 @@ pub struct NewNotification {
     pub idempotency: Option<Idempotency>,
     /// What is to be delivered; opaque to the store.
     pub payload: Bytes,
-    /// The tenant's bound on live notifications; at or over it, the item is refused.
+    /// The tenant's bound on live notifications; at or over it, the item is refused. Follow-ups
+    /// ([`Settle::follow`]) are exempt.
     pub live_max: u64,
+    /// Whose branch it continues. Only for follow-ups, which may name the parent of the notification
+    /// that they follow, of the same tenant, and no other; a group's children have the group's.
+    /// Ignored otherwise.
+    pub parent: Option<NotificationId>,
+    /// Of its lane's notifications with the same key, it is delivered after those that were accepted
+    /// before it: when they are over, one way or another.
+    pub ordering_key: Option<Box<str>>,
 }
 
 /// A caller's idempotency key.
@@ -154,6 +171,11 @@ pub struct Leased {
     pub lane: Lane,
     /// 0, and one more with every replay.
     pub generation: u32,
+    /// Attempts before this one that count: what a retry policy is asked with. At most one less than
+    /// `token.attempt`.
+    pub tries: u32,
+    /// The parent, if it is part of a group.
+    pub parent: Option<NotificationId>,
     /// When it was accepted.
     pub created: UnixMs,
     /// Not to be delivered after this moment.
@@ -200,6 +222,8 @@ pub enum Outcome {
     Retry {
         /// Not before this moment.
         due: UnixMs,
+        /// Whether the attempt counts in [`Leased::tries`]. It is on record either way.
+        counts: bool,
     },
     /// Give up.
     Dead,
@@ -219,13 +243,20 @@ pub struct Settle {
     pub outcome: Outcome,
     /// The record of the attempt; none for a release.
     pub attempt: Option<Attempt>,
+    /// Notifications that are accepted in the same transaction, if the lease holds: what takes over
+    /// from this one, and what tells others how it went. The tenant's quota does not stop them. One
+    /// whose id or idempotency key is known already is left out.
+    pub follow: Vec<NewNotification>,
 }
 
 /// What came of settling one job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Settled {
     /// It is on disk.
-    Done,
+    Done {
+        /// Its parent, if this was the end of the parent's last branch.
+        parent: Option<ParentEnd>,
+    },
     /// The lease had run out and somebody else has the job, or it is over. Nothing was changed.
     LeaseLost,
 }
@@ -262,6 +293,8 @@ pub struct Row {
     pub provider_id: Option<String>,
     /// What the last failed attempt said.
     pub last_error: Option<String>,
+    /// The parent, if it is part of a group.
+    pub parent: Option<NotificationId>,
 }
 
 /// A notification with all there is to know about it.
@@ -271,6 +304,8 @@ pub struct Status {
     pub row: Row,
     /// When the next attempt is due, while there is one to come.
     pub due: Option<UnixMs>,
+    /// The notification at the head of its ordering key, while this one waits for it.
+    pub blocked_by: Option<NotificationId>,
     /// Its payload.
     pub payload: Bytes,
     /// Each attempt, oldest first: its generation, its number, its record.
@@ -302,6 +337,15 @@ pub struct Page<T> {
     /// The rows.
     pub items: Vec<T>,
     /// Where the next page begins, if there is more.
+    pub next: Option<i64>,
+}
+
+/// What one chunk of a purge came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Purged {
+    /// Notifications that are gone.
+    pub removed: usize,
+    /// Where the next chunk begins, if there may be more.
     pub next: Option<i64>,
 }
 
@@ -374,12 +418,15 @@ pub trait Store: Send + Sync + 'static {
     /// Accepts notifications.
     async fn enqueue(&self, items: Vec<NewNotification>) -> Result<Vec<Enqueued>, StoreError>;
 
+    /// Accepts groups: each with all its children or not at all.
+    async fn enqueue_groups(&self, groups: Vec<NewGroup>) -> Result<Vec<Enqueued>, StoreError>;
+
     /// Takes due jobs, highest priority first and then the one due first, for `ttl`. Takes none
     /// from lanes that are not in `wants`, and never waits for work. A job whose `expires` has
     /// passed is leased like any other; the dispatcher ends it.
     async fn lease(&self, wants: Vec<Want>, ttl: Duration) -> Result<Vec<Leased>, StoreError>;
 
-    /// Ends leases: state, job, attempt, event and counters in one transaction.
+    /// Ends leases: state, job, attempt, event, counters and follow-ups in one transaction.
     async fn settle(&self, items: Vec<Settle>) -> Result<Vec<Settled>, StoreError>;
 
     /// Every lane that has a job, with the time its next one is due. The truth behind
@@ -396,7 +443,14 @@ pub trait Store: Send + Sync + 'static {
         id: NotificationId,
     ) -> Result<Option<Status>, StoreError>;
 
-    /// One page of a tenant's notifications.
+    /// One parent of `tenant` with its children. [`Store::status`] does not know parents.
+    async fn parent(
+        &self,
+        tenant: TenantId,
+        id: NotificationId,
+    ) -> Result<Option<ParentStatus>, StoreError>;
+
+    /// One page of a tenant's notifications; a group's children are among them, parents are not.
     async fn list(&self, query: ListQuery) -> Result<Page<Row>, StoreError>;
 
     /// How many notifications a tenant has in each state: kept, not counted.
@@ -405,8 +459,9 @@ pub trait Store: Send + Sync + 'static {
     /// The same over all tenants.
     async fn totals(&self) -> Result<Counters, StoreError>;
 
-    /// Takes back a notification that has not been sent. `Ok(None)`: there is none with that id;
-    /// otherwise the state it is in afterwards ([`State::Cancelled`] when it worked).
+    /// Takes back a notification that has not been sent, or whatever of a parent has not been sent.
+    /// `Ok(None)`: there is none with that id; otherwise the state it is in afterwards
+    /// ([`State::Cancelled`] when it worked; a parent's is that of its [`ParentStatus::state`]).
     async fn cancel(
         &self,
         tenant: TenantId,
@@ -414,13 +469,36 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Option<State>, StoreError>;
 
     /// Puts a dead or delivered notification back into the queue, with a new generation and no
-    /// attempts. `Ok(None)`: there is none with that id; otherwise the state it was in before (it
-    /// was replayed if that is terminal).
+    /// attempts, behind all others of its ordering key. Of a parent that is over: the first of each
+    /// branch that failed. `Ok(None)`: there is none with that id; otherwise the state it was in
+    /// before (it was replayed if that is terminal).
     async fn replay(
         &self,
         tenant: TenantId,
         id: NotificationId,
     ) -> Result<Option<State>, StoreError>;
+
+    /// Removes notifications that were accepted and are over since before that moment, with all that
+    /// belongs to them, and parents whose children are gone; children of one parent go together or
+    /// not at all. One chunk of about `limit`, of those numbered behind `after`: begin with 0 and go
+    /// on with [`Purged::next`], with pauses, until there is none. The newest notification stays.
+    /// The counters no longer count what was removed.
+    async fn purge(&self, before: UnixMs, after: i64, limit: usize) -> Result<Purged, StoreError>;
+
+    /// Removes the oldest events, `limit` at most, up to the first one that is not from before that
+    /// moment. How many.
+    async fn purge_events(&self, before: UnixMs, limit: usize) -> Result<usize, StoreError>;
+
+    /// Writes an event of the host's own down. Events of notifications are written with what they
+    /// are about.
+    async fn record_event(&self, event: NewEvent) -> Result<(), StoreError>;
+
+    /// One page of events, oldest first; `next` is the number to go on after.
+    async fn events(&self, query: EventQuery) -> Result<Page<Event>, StoreError>;
+
+    /// The number of the newest event, and when it rises: for those who follow along. Every
+    /// receiver sees the newest; none is told of every one.
+    fn last_event(&self) -> tokio::sync::watch::Receiver<i64>;
 
     /// How the store is. After [`Health::Failed`] no call works any more.
     fn health(&self) -> Health;

@@ -10,11 +10,13 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use crate::{
+    clock::UnixMs,
     ids::{NotificationId, TenantId},
     outcomes::Ending,
     store::{
-        Attempt, Counters, Enqueued, Health, Hints, Leased, ListQuery, NewNotification, Page,
-        Ready, Row, Settle, Settled, State, Status, Store, StoreError, Want,
+        Attempt, Counters, Enqueued, Event, EventQuery, Health, Hints, Leased, ListQuery, NewEvent,
+        NewGroup, NewNotification, Page, ParentStatus, Purged, Ready, Row, Settle, Settled, State,
+        Status, Store, StoreError, Want,
     },
 };
 
@@ -116,8 +118,10 @@ fn status_of(new: &NewNotification) -> Status {
             generation: 0,
             provider_id: None,
             last_error: None,
+            parent: None,
         },
         due: Some(new.due),
+        blocked_by: None,
         payload: new.payload.clone(),
         attempts: Vec::new(),
     }
@@ -156,6 +160,18 @@ impl Store for FakeStore {
         };
         self.accepted.notify_one();
         Ok(results)
+    }
+
+    async fn enqueue_groups(&self, _: Vec<NewGroup>) -> Result<Vec<Enqueued>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn parent(
+        &self,
+        _: TenantId,
+        _: NotificationId,
+    ) -> Result<Option<ParentStatus>, StoreError> {
+        Ok(None)
     }
 
     async fn lease(&self, _: Vec<Want>, _: Duration) -> Result<Vec<Leased>, StoreError> {
@@ -236,6 +252,26 @@ impl Store for FakeStore {
             self.set_state(id, State::Queued);
         }
         Ok(Some(status.row.state))
+    }
+
+    async fn purge(&self, _: UnixMs, _: i64, _: usize) -> Result<Purged, StoreError> {
+        Ok(Purged { removed: 0, next: None })
+    }
+
+    async fn purge_events(&self, _: UnixMs, _: usize) -> Result<usize, StoreError> {
+        Ok(0)
+    }
+
+    async fn record_event(&self, _: NewEvent) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn events(&self, _: EventQuery) -> Result<Page<Event>, StoreError> {
+        Ok(Page { items: Vec::new(), next: None })
+    }
+
+    fn last_event(&self) -> tokio::sync::watch::Receiver<i64> {
+        tokio::sync::watch::Sender::new(0).subscribe()
     }
 
     fn health(&self) -> Health {

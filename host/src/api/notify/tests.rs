@@ -141,6 +141,7 @@ async fn a_stop_answers_those_who_wait_and_refuses_those_who_come() {
     let (waiting, ()) = tokio::join!(host.send(post(&hello(), &[])), async {
         tokio::time::sleep(Duration::from_millis(50)).await;
         stopping.cancel();
+        host.state.outcomes.stop();
     });
     assert!(started.elapsed() < SOON);
     assert_eq!(waiting.status, StatusCode::ACCEPTED);

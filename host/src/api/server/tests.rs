@@ -1,6 +1,6 @@
-use std::time::Instant;
+use std::{net::SocketAddr, time::Instant};
 
-use axum::routing::get;
+use axum::{Extension, Router, routing::get};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -16,7 +16,7 @@ async fn start(limits: ServerLimits) -> Running {
     let router = Router::new()
         .route(
             "/",
-            get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() }),
+            get(|Extension(ends): Extension<Ends>| async move { ends.peer.ip().to_string() }),
         )
         .route(
             "/slow",

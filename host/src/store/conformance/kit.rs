@@ -10,13 +10,17 @@ use crate::{
     clock::{Clock, UnixMs},
     ids::{NotificationId, TenantId},
     store::{
-        Attempt, Enqueued, Idempotency, Lane, Leased, ListQuery, NewNotification, Outcome,
-        Priority, Row, Settle, Settled, Store, Want, memory::MemoryStore, sqlite::SqliteStore,
+        Attempt, Enqueued, Idempotency, Lane, Leased, ListQuery, NewGroup, NewNotification,
+        Outcome, Priority, Row, Settle, Settled, Store, Want, memory::MemoryStore,
+        sqlite::SqliteStore,
     },
 };
 
 /// The moment at which every test begins.
 pub(in crate::store) const START: UnixMs = UnixMs(1_763_746_800_000);
+
+/// What settling a notification without a parent comes to.
+pub(in crate::store) const DONE: Settled = Settled::Done { parent: None };
 
 /// How long the tests lease.
 pub(in crate::store) const TTL: Duration = Duration::from_secs(30);
@@ -102,6 +106,25 @@ pub(in crate::store) fn new(lane: &Lane) -> NewNotification {
         idempotency: None,
         payload: Bytes::from_static(b"hello"),
         live_max: 1_000,
+        parent: None,
+        ordering_key: None,
+    }
+}
+
+/// The same with an ordering key.
+pub(in crate::store) fn ordered(lane: &Lane, key: &str) -> NewNotification {
+    NewNotification { ordering_key: Some(key.into()), ..new(lane) }
+}
+
+/// A group of one notification for each lane.
+pub(in crate::store) fn group(lanes: &[&Lane]) -> NewGroup {
+    NewGroup {
+        id: NotificationId::generate(),
+        tenant: lanes[0].tenant,
+        idempotency: None,
+        payload: Bytes::from_static(b"to all"),
+        live_max: 1_000,
+        children: lanes.iter().map(|lane| new(lane)).collect(),
     }
 }
 
@@ -133,7 +156,7 @@ pub(in crate::store) fn settle(leased: &Leased, outcome: Outcome) -> Settle {
         Outcome::Dead => Some(attempt("rejected")),
         Outcome::Release { .. } => None,
     };
-    Settle { token: leased.token.clone(), outcome, attempt }
+    Settle { token: leased.token.clone(), outcome, attempt, follow: Vec::new() }
 }
 
 /// The first page of a tenant's notifications.

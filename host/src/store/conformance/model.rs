@@ -14,9 +14,9 @@ use crate::{
     clock::{Clock, UnixMs},
     ids::NotificationId,
     store::{
-        Enqueued, Idempotency, Lane, Leased, ListQuery, NewNotification, Outcome, Page, Priority,
-        Ready, Row, Settle, Settled, State, Status, Store, Want, memory::MemoryStore,
-        sqlite::SqliteStore,
+        Enqueued, Event, EventQuery, Idempotency, Lane, Leased, ListQuery, NewGroup,
+        NewNotification, Outcome, Page, ParentStatus, Priority, Ready, Row, Settle, Settled, State,
+        Status, Store, Want, memory::MemoryStore, sqlite::SqliteStore,
     },
 };
 
@@ -24,11 +24,13 @@ use crate::{
 #[derive(Clone, Debug)]
 enum Step {
     Enqueue(Vec<Item>),
+    Group { item: Item, channels: Vec<usize> },
     Lease { wants: Vec<(u128, usize, usize)>, ttl_ms: u64 },
-    Settle(Vec<(Index, How)>),
+    Settle(Vec<(Index, How, Option<Follow>)>),
     Cancel(u128, Index),
     Replay(u128, Index),
     List { of: u128, state: Option<u8>, channel: Option<usize>, from_ms: Option<i64>, limit: usize },
+    Purge { notifications_ms: i64, events_ms: i64 },
     Advance(i64),
     Reopen,
 }
@@ -42,13 +44,21 @@ struct Item {
     key: Option<(u8, u8)>,
     repeat: Option<Index>,
     live_max: u64,
+    ordering: Option<u8>,
+}
+
+/// A follow-up; of the same branch, if there is one.
+#[derive(Clone, Debug)]
+struct Follow {
+    item: Item,
+    same_parent: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum How {
     Delivered,
     Dead,
-    Retry(i64),
+    Retry(i64, bool),
     Release(i64),
 }
 
@@ -65,8 +75,9 @@ const STATES: [State; 6] = [
 fn item() -> impl Strategy<Value = Item> {
     let key = prop::option::weighted(0.4, (0..4_u8, 0..2_u8));
     let repeat = prop::option::weighted(0.1, any::<Index>());
-    (1..4_u128, 0..3_usize, 0..4_u8, -500..3_000_i64, key, repeat, 1..30_u64).prop_map(
-        |(of, channel, priority, due_ms, key, repeat, live_max)| Item {
+    let ordering = prop::option::weighted(0.4, 0..2_u8);
+    (1..4_u128, 0..3_usize, 0..4_u8, -500..3_000_i64, key, repeat, 1..30_u64, ordering).prop_map(
+        |(of, channel, priority, due_ms, key, repeat, live_max, ordering)| Item {
             of,
             channel,
             priority,
@@ -74,6 +85,7 @@ fn item() -> impl Strategy<Value = Item> {
             key,
             repeat,
             live_max,
+            ordering,
         },
     )
 }
@@ -82,7 +94,7 @@ fn how() -> impl Strategy<Value = How> {
     prop_oneof![
         Just(How::Delivered),
         Just(How::Dead),
-        (-100..2_000_i64).prop_map(How::Retry),
+        (-100..2_000_i64, any::<bool>()).prop_map(|(ms, counts)| How::Retry(ms, counts)),
         (-100..2_000_i64).prop_map(How::Release),
     ]
 }
@@ -96,14 +108,23 @@ fn step() -> impl Strategy<Value = Step> {
         prop::option::of(-2_000_000..2_000_000_i64),
         1..6_usize,
     );
+    let follow = prop::option::weighted(
+        0.4,
+        (item(), any::<bool>()).prop_map(|(item, same_parent)| Follow { item, same_parent }),
+    );
     prop_oneof![
         6 => prop::collection::vec(item(), 1..5).prop_map(Step::Enqueue),
         6 => (wants, 1..2_000_u64).prop_map(|(wants, ttl_ms)| Step::Lease { wants, ttl_ms }),
-        6 => prop::collection::vec((any::<Index>(), how()), 1..4).prop_map(Step::Settle),
+        2 => (item(), prop::collection::vec(0..3_usize, 1..4))
+            .prop_map(|(item, channels)| Step::Group { item, channels }),
+        6 => prop::collection::vec((any::<Index>(), how(), follow), 1..4).prop_map(Step::Settle),
         1 => (1..4_u128, any::<Index>()).prop_map(|(of, id)| Step::Cancel(of, id)),
         2 => (1..4_u128, any::<Index>()).prop_map(|(of, id)| Step::Replay(of, id)),
         2 => query.prop_map(|(of, state, channel, from_ms, limit)| {
             Step::List { of, state, channel, from_ms, limit }
+        }),
+        1 => (-2_000..1_000_i64, -2_000..1_000_i64).prop_map(|(notifications_ms, events_ms)| {
+            Step::Purge { notifications_ms, events_ms }
         }),
         3 => (0..1_500_i64).prop_map(Step::Advance),
         1 => prop_oneof![Just(700_000_i64), Just(-700_000_i64)].prop_map(Step::Advance),
@@ -121,11 +142,15 @@ fn priority(n: u8) -> Priority {
 }
 
 /// A [`Leased`] as something to compare.
-type Told = (crate::store::LeaseToken, NotificationId, Lane, u32, UnixMs, Option<UnixMs>, Bytes);
+type Told = (
+    (crate::store::LeaseToken, NotificationId, Lane, u32, u32),
+    (Option<NotificationId>, UnixMs, Option<UnixMs>, Bytes),
+);
 
 fn told(leased: &Leased) -> Told {
-    let Leased { token, id, lane, generation, created, expires, payload } = leased.clone();
-    (token, id, lane, generation, created, expires, payload)
+    let Leased { token, id, lane, generation, tries, parent, created, expires, payload } =
+        leased.clone();
+    ((token, id, lane, generation, tries), (parent, created, expires, payload))
 }
 
 struct Walk {
@@ -186,7 +211,17 @@ impl Walk {
             idempotency,
             payload: Bytes::from(id.to_string()),
             live_max: item.live_max,
+            parent: None,
+            ordering_key: item.ordering.map(|key| key.to_string().into()),
         }
+    }
+
+    /// A group of one child for each channel, with all else as the item has it.
+    fn new_group(&mut self, item: &Item, channels: &[usize]) -> NewGroup {
+        let NewNotification { id, lane, idempotency, payload, live_max, .. } = self.new_item(item);
+        let child = |channel: &usize| Item { channel: *channel, key: None, ..item.clone() };
+        let children = channels.iter().map(child).map(|item| self.new_item(&item)).collect();
+        NewGroup { id, tenant: lane.tenant, idempotency, payload, live_max, children }
     }
 
     fn take(&mut self, step: &Step) {
@@ -195,6 +230,11 @@ impl Walk {
                 let items: Vec<_> = items.iter().map(|item| self.new_item(item)).collect();
                 let _answers: Vec<Enqueued> =
                     self.both(async |store| store.enqueue(items.clone()).await.unwrap());
+            }
+            Step::Group { item, channels } => {
+                let group = self.new_group(item, channels);
+                let _answers: Vec<Enqueued> = self
+                    .both(async |store| store.enqueue_groups(vec![group.clone()]).await.unwrap());
             }
             Step::Lease { wants, ttl_ms } => {
                 let wants: Vec<Want> = wants
@@ -232,6 +272,14 @@ impl Walk {
                 };
                 self.pages(query);
             }
+            Step::Purge { notifications_ms, events_ms } => {
+                let ago = |ms: i64| UnixMs(self.clock.now().0 + ms);
+                let _removed = self.both(async |store| {
+                    let chunk = store.purge(ago(*notifications_ms), 0, 1_000).await.unwrap();
+                    let events = store.purge_events(ago(*events_ms), 1_000).await.unwrap();
+                    (chunk.removed, events)
+                });
+            }
             Step::Advance(by_ms) => self.clock.advance_ms(*by_ms),
             // Only with nothing leased: that is what a new incarnation would change.
             Step::Reopen => {
@@ -243,23 +291,30 @@ impl Walk {
         }
     }
 
-    fn settle(&self, items: &[(Index, How)]) {
+    fn settle(&mut self, items: &[(Index, How, Option<Follow>)]) {
         if self.leases.is_empty() {
             return;
         }
         let now = self.clock.now();
         let items: Vec<Settle> = items
             .iter()
-            .map(|(at, how)| {
+            .map(|(at, how, follow)| {
                 let after = |ms| UnixMs(now.0 + ms);
                 let (outcome, record) = match *how {
                     How::Delivered => (Outcome::Delivered, Some("delivered")),
                     How::Dead => (Outcome::Dead, Some("rejected")),
-                    How::Retry(ms) => (Outcome::Retry { due: after(ms) }, Some("retry")),
+                    How::Retry(ms, counts) => {
+                        (Outcome::Retry { due: after(ms), counts }, Some("retry"))
+                    }
                     How::Release(ms) => (Outcome::Release { due: after(ms) }, None),
                 };
-                let token = at.get(&self.leases).token.clone();
-                Settle { token, outcome, attempt: record.map(attempt) }
+                let Leased { token, parent, .. } = at.get(&self.leases).clone();
+                let follow = follow.iter().map(|follow| NewNotification {
+                    parent: parent.filter(|_| follow.same_parent),
+                    ..self.new_item(&follow.item)
+                });
+                let follow = follow.collect();
+                Settle { token, outcome, attempt: record.map(attempt), follow }
             })
             .collect();
         let _settled: Vec<Settled> =
@@ -284,12 +339,20 @@ impl Walk {
             hints.sort_unstable();
             hints
         });
+        let _events: Vec<Event> = self.both(async |store| {
+            let query = EventQuery { tenant: None, after: 0, limit: 1_000 };
+            let events = store.events(query).await.unwrap().items;
+            // The model has no chain.
+            events.into_iter().map(|event| Event { hash: None, ..event }).collect()
+        });
         let _totals = self.both(async |store| store.totals().await.unwrap());
         for of in 1..4 {
             let _counters = self.both(async |store| store.counters(tenant(of)).await.unwrap());
             for id in &self.ids {
                 let _status: Option<Status> =
                     self.both(async |store| store.status(tenant(of), *id).await.unwrap());
+                let _parent: Option<ParentStatus> =
+                    self.both(async |store| store.parent(tenant(of), *id).await.unwrap());
             }
         }
     }

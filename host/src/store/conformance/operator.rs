@@ -2,7 +2,7 @@
 
 use super::{
     for_each_engine,
-    kit::{Engine, START, TTL, lane, new, tenant},
+    kit::{DONE, Engine, START, TTL, lane, new, tenant},
 };
 use crate::{
     ids::NotificationId,
@@ -22,7 +22,7 @@ async fn a_cancelled_notification_is_never_leased(store: Engine) {
     let mail = lane(1, "mail");
     let (first, second) = (store.accept(new(&mail)).await, store.accept(new(&mail)).await);
     let leased = store.take_one(&mail).await;
-    store.end(&leased, Outcome::Retry { due: START.after(TTL) }).await;
+    store.end(&leased, Outcome::Retry { due: START.after(TTL), counts: true }).await;
     for id in [first, second] {
         assert_eq!(store.cancel(tenant(1), id).await.unwrap(), Some(State::Cancelled));
         assert_eq!(store.row(tenant(1), id).await.state, State::Cancelled);
@@ -38,7 +38,7 @@ async fn a_notification_that_is_being_sent_cannot_be_cancelled(store: Engine) {
     let id = store.accept(new(&mail)).await;
     let leased = store.take_one(&mail).await;
     assert_eq!(store.cancel(tenant(1), id).await.unwrap(), Some(State::Sending));
-    assert_eq!(store.end(&leased, Outcome::Delivered).await, Settled::Done);
+    assert_eq!(store.end(&leased, Outcome::Delivered).await, DONE);
     assert_eq!(store.cancel(tenant(1), id).await.unwrap(), Some(State::Delivered));
 }
 

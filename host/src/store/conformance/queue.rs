@@ -2,7 +2,7 @@
 
 use super::{
     for_each_engine,
-    kit::{Engine, START, TTL, attempt, keyed, lane, new, settle, tenant, want},
+    kit::{DONE, Engine, START, TTL, attempt, keyed, lane, new, settle, tenant, want},
 };
 use crate::store::{
     Counters, Enqueued, NewNotification, Outcome, Priority, Ready, Settled, State, StoreError,
@@ -46,7 +46,7 @@ async fn what_is_accepted_can_be_leased_settled_and_read(store: Engine) {
     assert_eq!((row.state, row.attempts), (State::Sending, 1));
 
     store.clock.advance_ms(250);
-    assert_eq!(store.end(&leased, Outcome::Delivered).await, Settled::Done);
+    assert_eq!(store.end(&leased, Outcome::Delivered).await, DONE);
     let status = store.status(tenant(1), id).await.unwrap().unwrap();
     assert_eq!(status.row.state, State::Delivered);
     assert_eq!(status.row.provider_id.as_deref(), Some("provider-1"));
@@ -114,7 +114,7 @@ async fn a_leased_job_is_not_leased_again_until_its_lease_runs_out(store: Engine
     assert_eq!((first.token.attempt, second.token.attempt), (1, 2));
     assert_eq!(store.end(&first, Outcome::Delivered).await, Settled::LeaseLost);
     assert_eq!(store.row(tenant(1), first.id).await.state, State::Sending);
-    assert_eq!(store.end(&second, Outcome::Delivered).await, Settled::Done);
+    assert_eq!(store.end(&second, Outcome::Delivered).await, DONE);
 }
 
 async fn an_attempt_whose_lease_ran_out_is_recorded_as_lost(store: Engine) {
@@ -137,7 +137,7 @@ async fn a_settle_after_the_lease_ran_out_counts_while_nobody_else_has_the_job(s
     store.accept(new(&mail)).await;
     let leased = store.take_one(&mail).await;
     store.clock.advance_ms(90_000);
-    assert_eq!(store.end(&leased, Outcome::Delivered).await, Settled::Done);
+    assert_eq!(store.end(&leased, Outcome::Delivered).await, DONE);
 }
 
 async fn settling_twice_loses_the_second_time_and_changes_nothing(store: Engine) {
@@ -146,7 +146,7 @@ async fn settling_twice_loses_the_second_time_and_changes_nothing(store: Engine)
     let leased = store.take_one(&mail).await;
     let both = vec![settle(&leased, Outcome::Delivered), settle(&leased, Outcome::Dead)];
     let settled = store.settle(both).await.unwrap();
-    assert_eq!(settled, [Settled::Done, Settled::LeaseLost]);
+    assert_eq!(settled, [DONE, Settled::LeaseLost]);
     assert_eq!(store.end(&leased, Outcome::Dead).await, Settled::LeaseLost);
     assert_eq!(store.row(tenant(1), id).await.state, State::Delivered);
     assert_eq!(store.totals().await.unwrap(), Counters { delivered: 1, ..Counters::default() });
@@ -158,7 +158,7 @@ async fn an_old_token_does_not_settle_a_retry_that_is_due_when_its_lease_would_h
     let mail = lane(1, "mail");
     let id = store.accept(new(&mail)).await;
     let leased = store.take_one(&mail).await;
-    store.end(&leased, Outcome::Retry { due: leased.token.due }).await;
+    store.end(&leased, Outcome::Retry { due: leased.token.due, counts: true }).await;
     assert_eq!(store.end(&leased, Outcome::Delivered).await, Settled::LeaseLost);
     assert_eq!(store.row(tenant(1), id).await.state, State::Retrying);
 }
@@ -174,7 +174,7 @@ async fn a_release_gives_the_attempt_back_and_leaves_no_record(store: Engine) {
 
     let again = store.take_one(&mail).await;
     assert_eq!(again.token.attempt, 1);
-    store.end(&again, Outcome::Retry { due: START }).await;
+    store.end(&again, Outcome::Retry { due: START, counts: true }).await;
     let third = store.take_one(&mail).await;
     store.end(&third, Outcome::Release { due: START }).await;
     let row = store.row(tenant(1), id).await;
@@ -186,7 +186,7 @@ async fn a_retry_waits_until_it_is_due_and_keeps_what_the_failure_said(store: En
     let id = store.accept(new(&mail)).await;
     let leased = store.take_one(&mail).await;
     let due = START.after(TTL);
-    assert_eq!(store.end(&leased, Outcome::Retry { due }).await, Settled::Done);
+    assert_eq!(store.end(&leased, Outcome::Retry { due, counts: true }).await, DONE);
     let status = store.status(tenant(1), id).await.unwrap().unwrap();
     assert_eq!((status.row.state, status.due), (State::Retrying, Some(due)));
     assert_eq!(status.row.last_error.as_deref(), Some("it was retry"));
@@ -303,7 +303,7 @@ async fn hints_name_the_lanes_that_got_work(store: Engine) {
 
     let leased = store.take_one(&mail).await;
     assert!(store.hints().take().is_empty());
-    store.end(&leased, Outcome::Retry { due: later }).await;
+    store.end(&leased, Outcome::Retry { due: later, counts: true }).await;
     store.accept(NewNotification { due: later, ..new(&chat) }).await;
     assert_eq!(store.hints().take(), [(mail, later), (chat, later)].into());
 }

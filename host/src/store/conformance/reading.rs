@@ -110,7 +110,7 @@ async fn counters_follow_every_state(store: Engine) {
     let leased = store.take(&mail, 4).await;
     store.end(&leased[0], Outcome::Delivered).await;
     store.end(&leased[1], Outcome::Dead).await;
-    store.end(&leased[2], Outcome::Retry { due: START }).await;
+    store.end(&leased[2], Outcome::Retry { due: START, counts: true }).await;
     let queued = ListQuery { state: Some(State::Queued), ..all_of(tenant(1)) };
     let id = ids(&store, &queued).await[0];
     store.cancel(tenant(1), id).await.unwrap();

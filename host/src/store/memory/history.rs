@@ -9,11 +9,14 @@ use crate::{
 
 impl Table {
     pub(super) fn status(&self, tenant: TenantId, id: NotificationId) -> Option<Status> {
-        let (_, record) = self.find(tenant, id)?;
+        let (seq, record) = self.find(tenant, id)?;
         let waits = matches!(record.row.state, State::Queued | State::Retrying);
+        let key = record.key.as_ref().filter(|_| record.row.state == State::Queued);
+        let blocker = key.and_then(|key| self.ties.blocker(record.lane, key, seq));
         Some(Status {
             row: record.row.clone(),
             due: waits.then_some(record.due),
+            blocked_by: blocker.and_then(|seq| Some(self.record(seq)?.row.id)),
             payload: record.payload.clone(),
             attempts: record.attempts.clone(),
         })
@@ -22,7 +25,7 @@ impl Table {
     pub(super) fn list(&self, query: &ListQuery) -> Page<Row> {
         let limit = query.limit.clamp(1, LIST_LIMIT_MAX);
         let before = query.cursor.unwrap_or(i64::MAX);
-        let seqs = self.tenants.get(&query.tenant).map(|of_tenant| &of_tenant.seqs);
+        let seqs = self.of_tenant(query.tenant).map(|of_tenant| &of_tenant.seqs);
         let wanted = |row: &&Row| {
             query.state.is_none_or(|state| row.state == state)
                 && query.channel.as_ref().is_none_or(|channel| row.lane.channel == *channel)
@@ -44,7 +47,7 @@ impl Table {
     }
 
     pub(super) fn counters(&self, tenant: TenantId) -> Counters {
-        self.tenants.get(&tenant).map(|of_tenant| of_tenant.counters).unwrap_or_default()
+        self.of_tenant(tenant).map(|of_tenant| of_tenant.counters).unwrap_or_default()
     }
 
     pub(super) const fn totals(&self) -> Counters {

@@ -1,24 +1,18 @@
 //! Idempotency keys, each for its time.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    time::Duration,
-};
+use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
 
 use crate::{
     clock::UnixMs,
     ids::{NotificationId, TenantId},
+    limits::IDEMPOTENCY_FORGET_AFTER,
     store::{Enqueued, Idempotency},
 };
 
 /// Keys that are remembered; beyond that the one that would go first is forgotten.
 const KEYS_MAX: usize = 1_000_000;
-
-/// A key that is out of date is forgotten so much later, or a machine's clock that is set back would
-/// find it gone.
-const FORGET_AFTER: Duration = Duration::from_hours(12);
 
 #[derive(Debug)]
 struct Used {
@@ -63,8 +57,10 @@ impl Keys {
         self.expiry.insert((expires, tenant, key.key));
         // Two for one: the work of an accept is bounded, and what is out of date still shrinks.
         for _ in 0..2 {
-            let first_expired =
-                self.expiry.first().is_some_and(|(at, ..)| at.after(FORGET_AFTER) <= now);
+            let first_expired = self
+                .expiry
+                .first()
+                .is_some_and(|(at, ..)| at.after(IDEMPOTENCY_FORGET_AFTER) <= now);
             if !first_expired && self.expiry.len() <= KEYS_MAX {
                 break;
             }

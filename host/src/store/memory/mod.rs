@@ -1,6 +1,8 @@
 //! The engine without a disk: for benchmarks, for trying things out, and as the model that the
 //! durable engine is tested against. Everything is behind one lock, held for about a microsecond.
 
+mod events;
+mod groups;
 mod history;
 mod keys;
 mod operator;
@@ -13,35 +15,52 @@ use std::{
 };
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 
 use self::table::Table;
 use super::{
-    Counters, Enqueued, Health, Hints, Leased, ListQuery, NewNotification, Page, Ready, Row,
-    Settle, Settled, State, Status, Store, StoreError, Want,
+    Counters, Enqueued, Event, EventQuery, Health, Hints, Leased, ListQuery, NewEvent, NewGroup,
+    NewNotification, Page, ParentStatus, Purged, Ready, Row, Settle, Settled, State, Status, Store,
+    StoreError, Want,
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, UnixMs},
     ids::{NotificationId, TenantId},
 };
 
 /// The store in memory. It forgets everything with the process, and its history is bounded: the
-/// newest hundred thousand notifications that are over.
+/// newest ten thousand notifications that are over.
 #[derive(Debug)]
 pub struct MemoryStore {
     table: Mutex<Table>,
     hints: Hints,
     clock: Clock,
+    last_event: watch::Sender<i64>,
 }
 
 impl MemoryStore {
     /// An empty store.
     #[must_use]
     pub fn new(clock: Clock) -> Arc<Self> {
-        Arc::new(Self { table: Mutex::default(), hints: Hints::default(), clock })
+        Arc::new(Self {
+            table: Mutex::default(),
+            hints: Hints::default(),
+            clock,
+            last_event: watch::Sender::new(0),
+        })
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something that may leave events, and then tells those who follow them.
+    fn act<T>(&self, act: impl FnOnce(&mut Table) -> T) -> T {
+        let mut table = self.table();
+        let done = act(&mut table);
+        let last = table.trail.last;
+        self.last_event.send_if_modified(|seen| std::mem::replace(seen, last) != last);
+        done
     }
 }
 
@@ -49,24 +68,34 @@ impl MemoryStore {
 impl Store for MemoryStore {
     async fn enqueue(&self, items: Vec<NewNotification>) -> Result<Vec<Enqueued>, StoreError> {
         let now = self.clock.now();
-        let mut table = self.table();
-        Ok(items.into_iter().map(|item| table.enqueue(item, now, &self.hints)).collect())
+        Ok(self.act(|table| {
+            items.into_iter().map(|item| table.enqueue(item, now, &self.hints)).collect()
+        }))
+    }
+
+    async fn enqueue_groups(&self, groups: Vec<NewGroup>) -> Result<Vec<Enqueued>, StoreError> {
+        let now = self.clock.now();
+        Ok(self.act(|table| {
+            groups.into_iter().map(|group| table.enqueue_group(group, now, &self.hints)).collect()
+        }))
     }
 
     async fn lease(&self, wants: Vec<Want>, ttl: Duration) -> Result<Vec<Leased>, StoreError> {
         let now = self.clock.now();
-        let mut table = self.table();
-        let mut leased = Vec::new();
-        for want in &wants {
-            table.lease(want, now, now.after(ttl), &mut leased);
-        }
-        Ok(leased)
+        Ok(self.act(|table| {
+            let mut leased = Vec::new();
+            for want in &wants {
+                table.lease(want, now, now.after(ttl), &mut leased);
+            }
+            leased
+        }))
     }
 
     async fn settle(&self, items: Vec<Settle>) -> Result<Vec<Settled>, StoreError> {
         let now = self.clock.now();
-        let mut table = self.table();
-        Ok(items.into_iter().map(|item| table.settle(item, now, &self.hints)).collect())
+        Ok(self.act(|table| {
+            items.into_iter().map(|item| table.settle(item, now, &self.hints)).collect()
+        }))
     }
 
     async fn ready(&self) -> Result<Vec<Ready>, StoreError> {
@@ -83,6 +112,14 @@ impl Store for MemoryStore {
         id: NotificationId,
     ) -> Result<Option<Status>, StoreError> {
         Ok(self.table().status(tenant, id))
+    }
+
+    async fn parent(
+        &self,
+        tenant: TenantId,
+        id: NotificationId,
+    ) -> Result<Option<ParentStatus>, StoreError> {
+        Ok(self.table().parent(tenant, id))
     }
 
     async fn list(&self, query: ListQuery) -> Result<Page<Row>, StoreError> {
@@ -102,7 +139,8 @@ impl Store for MemoryStore {
         tenant: TenantId,
         id: NotificationId,
     ) -> Result<Option<State>, StoreError> {
-        Ok(self.table().cancel(tenant, id, self.clock.now()))
+        let now = self.clock.now();
+        Ok(self.act(|table| table.cancel(tenant, id, now, &self.hints)))
     }
 
     async fn replay(
@@ -110,7 +148,30 @@ impl Store for MemoryStore {
         tenant: TenantId,
         id: NotificationId,
     ) -> Result<Option<State>, StoreError> {
-        Ok(self.table().replay(tenant, id, self.clock.now(), &self.hints))
+        let now = self.clock.now();
+        Ok(self.act(|table| table.replay(tenant, id, now, &self.hints)))
+    }
+
+    async fn purge(&self, before: UnixMs, _: i64, _: usize) -> Result<Purged, StoreError> {
+        Ok(Purged { removed: self.table().purge(before), next: None })
+    }
+
+    async fn purge_events(&self, before: UnixMs, _: usize) -> Result<usize, StoreError> {
+        Ok(self.table().trail.purge(before))
+    }
+
+    async fn record_event(&self, event: NewEvent) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.act(|table| table.trail.record(event, now));
+        Ok(())
+    }
+
+    async fn events(&self, query: EventQuery) -> Result<Page<Event>, StoreError> {
+        Ok(self.table().trail.page(&query))
+    }
+
+    fn last_event(&self) -> watch::Receiver<i64> {
+        self.last_event.subscribe()
     }
 
     fn health(&self) -> Health {

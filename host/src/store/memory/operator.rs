@@ -1,10 +1,13 @@
 //! What people do to notifications: take them back, send them again.
 
-use super::table::{Job, Table};
+use super::table::Table;
 use crate::{
     clock::UnixMs,
     ids::{NotificationId, TenantId},
-    store::{Hints, State},
+    store::{
+        EventKind, Hints, State,
+        group::{Branches, overall},
+    },
 };
 
 impl Table {
@@ -13,16 +16,33 @@ impl Table {
         tenant: TenantId,
         id: NotificationId,
         now: UnixMs,
+        hints: &Hints,
     ) -> Option<State> {
-        let (seq, record) = self.find(tenant, id)?;
+        if let Some((seq, _)) = self.find(tenant, id) {
+            return self.cancel_one(seq, now, hints);
+        }
+        let children = self.children(tenant, id)?;
+        let cancelled =
+            children.into_iter().filter_map(|(seq, ..)| self.cancel_one(seq, now, hints));
+        Some(overall(cancelled))
+    }
+
+    /// Takes one back, if it is not sent. Its state afterwards.
+    fn cancel_one(&mut self, seq: i64, now: UnixMs, hints: &Hints) -> Option<State> {
+        let record = self.record(seq)?;
         let (lane, place) = (record.lane, (record.row.priority, record.due, seq));
         if !matches!(record.row.state, State::Queued | State::Retrying) {
             return Some(record.row.state);
         }
+        let key = record.key.clone();
         if let Some(lane) = self.lane_mut(lane) {
             lane.jobs.remove(&place);
         }
         self.update(seq, State::Cancelled, now, |_| {});
+        self.note(seq, EventKind::Cancelled, now);
+        if let Some(key) = key {
+            self.leave_key((lane, &key), seq, now, hints);
+        }
         Some(State::Cancelled)
     }
 
@@ -33,15 +53,33 @@ impl Table {
         now: UnixMs,
         hints: &Hints,
     ) -> Option<State> {
-        let (seq, record) = self.find(tenant, id)?;
-        let (before, lane) = (record.row.state, record.lane);
-        let place = (record.row.priority, now, seq);
-        if !before.is_terminal() {
+        if let Some((seq, record)) = self.find(tenant, id) {
+            let before = record.row.state;
+            if before.is_terminal() {
+                self.replay_one(seq, now, hints);
+            }
             return Some(before);
         }
-        if let Some(lane) = self.lane_mut(lane) {
-            lane.jobs.insert(place, Job { attempt: 0, leased: false });
-            hints.add(&lane.lane, now);
+        let children = self.children(tenant, id)?;
+        let before = overall(children.iter().map(|(_, _, state)| *state));
+        if before.is_terminal() {
+            let stands = children.iter().map(|(_, branch, state)| (*branch, *state));
+            for failed in Branches::failed_of(stands) {
+                if let Some((seq, ..)) = children.iter().find(|(_, branch, _)| *branch == failed) {
+                    self.replay_one(*seq, now, hints);
+                }
+            }
+        }
+        Some(before)
+    }
+
+    /// Puts one that is over back into the queue.
+    fn replay_one(&mut self, seq: i64, now: UnixMs, hints: &Hints) {
+        let Some(record) = self.record(seq) else { return };
+        let (lane, place) = (record.lane, (record.row.priority, now, seq));
+        let key = record.key.clone();
+        if key.is_none_or(|key| self.ties.join(lane, &key, seq)) {
+            self.add_job(lane, place, hints);
         }
         self.update(seq, State::Queued, now, |record| {
             record.due = now;
@@ -52,6 +90,12 @@ impl Table {
             // An expiry that has passed goes: who replays wants it sent, not to see it die again.
             record.expires = record.expires.filter(|expires| *expires > now);
         });
-        Some(before)
+        self.note(seq, EventKind::Replayed, now);
+    }
+
+    fn note(&mut self, seq: i64, kind: EventKind, now: UnixMs) {
+        if let Some(record) = self.records.get(&seq) {
+            self.trail.note(&record.row.lane, record.row.id, now, (kind, 0, None));
+        }
     }
 }

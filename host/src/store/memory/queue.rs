@@ -3,9 +3,10 @@
 use super::table::{Job, LaneJobs, Record, Table};
 use crate::{
     clock::UnixMs,
+    ids::NotificationId,
     store::{
-        Enqueued, Hints, LeaseToken, Leased, NewNotification, Outcome, Priority, Ready, Row,
-        Settle, Settled, State, Want, lost::lost_attempt,
+        Enqueued, EventKind, Hints, LeaseToken, Leased, NewNotification, Outcome, ParentEnd,
+        Priority, Ready, Row, Settle, Settled, State, Want, lost::lost_attempt,
     },
 };
 
@@ -30,14 +31,46 @@ impl Table {
         if live >= item.live_max {
             return self.same_id(&item).unwrap_or(Enqueued::OverQuota { live });
         }
-        let lane = self.intern(&item.lane);
+        self.intern(&item.lane);
         if let Some(duplicate) = self.same_id(&item) {
             return duplicate;
         }
-        if let Some(key) = item.idempotency {
-            self.keys.remember(tenant, key, item.id, now);
+        self.put(item, None, now, hints);
+        Enqueued::Accepted
+    }
+
+    /// Accepts a follow-up, unless it is known.
+    fn follow(
+        &mut self,
+        item: NewNotification,
+        member: Option<(NotificationId, u32)>,
+        now: UnixMs,
+        hints: &Hints,
+    ) {
+        let key = item.idempotency.as_ref();
+        let used = key.and_then(|key| self.keys.used_before(item.lane.tenant, key, now));
+        if used.is_some() {
+            return;
         }
-        hints.add(&item.lane, item.due);
+        self.intern(&item.lane);
+        if self.seq_of(item.id).is_none() {
+            self.put(item, member, now, hints);
+        }
+    }
+
+    /// Takes a notification in whose id is free, as a member of a parent's branch or on its own.
+    pub(super) fn put(
+        &mut self,
+        item: NewNotification,
+        member: Option<(NotificationId, u32)>,
+        now: UnixMs,
+        hints: &Hints,
+    ) {
+        let lane = self.intern(&item.lane);
+        if let Some(key) = item.idempotency.filter(|_| member.is_none()) {
+            self.keys.remember(item.lane.tenant, key, item.id, now);
+        }
+        let (parent, branch) = (member.map(|(parent, _)| parent), member.map_or(0, |(_, n)| n));
         let row = Row {
             id: item.id,
             lane: item.lane,
@@ -49,11 +82,21 @@ impl Table {
             generation: 0,
             provider_id: None,
             last_error: None,
+            parent,
         };
         let (due, expires, payload) = (item.due, item.expires, item.payload);
-        let (leased_at, attempts) = (now, Vec::new());
-        self.insert(Record { row, lane, due, leased_at, expires, payload, attempts });
-        Enqueued::Accepted
+        let (leased_at, attempts, key) = (now, Vec::new(), item.ordering_key);
+        let (priority, own_key) = (row.priority, key.clone());
+        let record = Record { row, lane, due, leased_at, expires, payload, branch, key, attempts };
+        let accepted = (EventKind::Accepted, 0, None);
+        self.trail.note(&record.row.lane, record.row.id, now, accepted);
+        let seq = self.insert(record);
+        if let Some(found) = parent.and_then(|parent| self.ties.parents.get_mut(&parent)) {
+            found.children.push(seq);
+        }
+        if own_key.is_none_or(|key| self.ties.join(lane, &key, seq)) {
+            self.add_job(lane, (priority, due, seq), hints);
+        }
     }
 
     /// The same id again: a repetition after an answer that got lost, if all of it is the same.
@@ -82,7 +125,7 @@ impl Table {
         for (place, job) in &taken {
             jobs.remove(place);
             let attempt = job.attempt.saturating_add(1);
-            jobs.insert((place.0, until, place.2), Job { attempt, leased: true });
+            jobs.insert((place.0, until, place.2), Job { attempt, leased: true, ..*job });
         }
         for ((priority, _, seq), job) in taken {
             let attempt = job.attempt.saturating_add(1);
@@ -91,15 +134,17 @@ impl Table {
                 record.row.attempts = attempt;
             });
             let token = LeaseToken { seq, lane, priority, due: until, attempt };
-            into.extend(self.leased(token, job.leased.then_some(job.attempt), now));
+            into.extend(self.leased(token, job, now));
         }
     }
 
-    fn leased(&mut self, token: LeaseToken, lost: Option<u32>, now: UnixMs) -> Option<Leased> {
+    fn leased(&mut self, token: LeaseToken, before: Job, now: UnixMs) -> Option<Leased> {
         let record = self.records.get_mut(&token.seq)?;
-        if let Some(number) = lost {
+        if before.leased {
             let lost = lost_attempt(record.leased_at, now);
-            record.attempts.push((record.row.generation, number, lost));
+            record.attempts.push((record.row.generation, before.attempt, lost));
+            let lost = (EventKind::Lost, before.attempt, None);
+            self.trail.note(&record.row.lane, record.row.id, now, lost);
         }
         record.leased_at = now;
         Some(Leased {
@@ -107,6 +152,8 @@ impl Table {
             id: record.row.id,
             lane: record.row.lane.clone(),
             generation: record.row.generation,
+            tries: before.attempt.saturating_sub(before.free),
+            parent: record.row.parent,
             created: record.row.created,
             expires: record.expires,
             payload: record.payload.clone(),
@@ -115,30 +162,33 @@ impl Table {
 
     pub(super) fn settle(&mut self, item: Settle, now: UnixMs, hints: &Hints) -> Settled {
         let LeaseToken { seq, lane, priority, due, attempt } = item.token;
+        let lane_number = lane;
         let Some(lane) = self.lane_mut(lane) else { return Settled::LeaseLost };
         let ours = lane
             .jobs
             .get(&(priority, due, seq))
-            .is_some_and(|job| job.leased && job.attempt == attempt);
-        if !ours {
-            return Settled::LeaseLost;
-        }
+            .filter(|job| job.leased && job.attempt == attempt)
+            .copied();
+        let Some(Job { free, .. }) = ours else { return Settled::LeaseLost };
         lane.jobs.remove(&(priority, due, seq));
         let given_back = attempt.saturating_sub(1);
-        let (state, next, attempts) = match item.outcome {
-            Outcome::Delivered => (State::Delivered, None, attempt),
-            Outcome::Dead => (State::Dead, None, attempt),
-            Outcome::Retry { due } => (State::Retrying, Some(due), attempt),
-            Outcome::Release { due } if given_back == 0 => (State::Queued, Some(due), 0),
-            Outcome::Release { due } => (State::Retrying, Some(due), given_back),
+        let (state, next, attempts, free) = match item.outcome {
+            Outcome::Delivered => (State::Delivered, None, attempt, free),
+            Outcome::Dead => (State::Dead, None, attempt, free),
+            Outcome::Retry { due, counts } => {
+                (State::Retrying, Some(due), attempt, free + u32::from(!counts))
+            }
+            Outcome::Release { due } if given_back == 0 => (State::Queued, Some(due), 0, free),
+            Outcome::Release { due } => (State::Retrying, Some(due), given_back, free),
         };
         if let Some(due) = next {
-            lane.jobs.insert((priority, due, seq), Job { attempt: attempts, leased: false });
+            lane.jobs.insert((priority, due, seq), Job { attempt: attempts, free, leased: false });
             hints.add(&lane.lane, due);
         }
         // A release was no attempt: it leaves no record.
         let released = matches!(item.outcome, Outcome::Release { .. });
         let report = item.attempt.filter(|_| !released);
+        let word = report.as_ref().map(|report| report.outcome.clone());
         self.update(seq, state, now, |record| {
             record.due = next.unwrap_or_default();
             record.row.attempts = attempts;
@@ -153,7 +203,41 @@ impl Table {
                 record.attempts.push((record.row.generation, attempt, report));
             }
         });
-        Settled::Done
+        let kind = match state {
+            State::Delivered => Some(EventKind::Delivered),
+            State::Dead => Some(EventKind::Dead),
+            _ if released => None,
+            _ => Some(EventKind::Retrying),
+        };
+        if let (Some(kind), Some(record)) = (kind, self.records.get(&seq)) {
+            self.trail.note(&record.row.lane, record.row.id, now, (kind, attempt, word));
+        }
+        let parent = self.tie_up(seq, lane_number, item.follow, now, hints);
+        Settled::Done { parent }
+    }
+
+    /// What a settle means for others: the next of the ordering key, follow-ups, the parent.
+    fn tie_up(
+        &mut self,
+        seq: i64,
+        lane: i64,
+        follow: Vec<NewNotification>,
+        now: UnixMs,
+        hints: &Hints,
+    ) -> Option<ParentEnd> {
+        let record = self.record(seq)?;
+        let (over, key, branch) =
+            (record.row.state.is_terminal(), record.key.clone(), record.branch);
+        let (tenant, parent) = (record.row.lane.tenant, record.row.parent);
+        if let Some(key) = key.filter(|_| over) {
+            self.leave_key((lane, &key), seq, now, hints);
+        }
+        for item in follow {
+            let same = item.parent == parent && item.lane.tenant == tenant;
+            let member = parent.filter(|_| same);
+            self.follow(item, member.map(|parent| (parent, branch)), now, hints);
+        }
+        parent.filter(|_| over).and_then(|parent| self.parent_end(tenant, parent))
     }
 
     pub(super) fn ready(&self) -> Vec<Ready> {

@@ -1,18 +1,22 @@
 //! What is held, and the small steps that keep its parts in agreement.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    hash::{BuildHasherDefault, Hasher},
+};
 
 use bytes::Bytes;
 
-use super::keys::Keys;
+use super::{events::Trail, groups::Ties, keys::Keys};
 use crate::{
     clock::UnixMs,
-    ids::{NotificationId, TenantId},
+    ids::{IdHash, NotificationId, TenantId},
     store::{Attempt, Counters, Lane, Priority, Row, State},
 };
 
-/// Notifications that are over and still known.
-const HISTORY_MAX: usize = 100_000;
+/// Notifications that are over and still known. With ten times as many the tables outgrow the
+/// processor's caches, and every message pays for it.
+const HISTORY_MAX: usize = 10_000;
 
 /// Where a job stands in its lane: most urgent first, then first due, then first come.
 pub(super) type Place = (Priority, UnixMs, i64);
@@ -21,6 +25,8 @@ pub(super) type Place = (Priority, UnixMs, i64);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Job {
     pub(super) attempt: u32,
+    /// Attempts, of these, that do not count.
+    pub(super) free: u32,
     pub(super) leased: bool,
 }
 
@@ -28,6 +34,8 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct LaneJobs {
     pub(super) lane: Lane,
+    /// Index of its tenant.
+    tenant: usize,
     pub(super) jobs: BTreeMap<Place, Job>,
 }
 
@@ -41,6 +49,8 @@ pub(super) struct Record {
     pub(super) leased_at: UnixMs,
     pub(super) expires: Option<UnixMs>,
     pub(super) payload: Bytes,
+    pub(super) branch: u32,
+    pub(super) key: Option<Box<str>>,
     pub(super) attempts: Vec<(u32, u32, Attempt)>,
 }
 
@@ -50,16 +60,40 @@ pub(super) struct OfTenant {
     pub(super) seqs: BTreeSet<i64>,
 }
 
+/// Spreads numbers that are given in order: multiplies by 2^64 divided by the golden ratio.
+#[derive(Default, Debug)]
+pub(super) struct SeqHasher(u64);
+
+impl Hasher for SeqHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_i64(i64::from(*byte));
+        }
+    }
+
+    fn write_i64(&mut self, number: i64) {
+        self.0 = (self.0 ^ number.cast_unsigned()).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn finish(&self) -> u64 {
+        // The map looks at the lowest bits, the product is best in the highest.
+        self.0.rotate_left(26)
+    }
+}
+
 /// All of it. Lanes are numbered from 1.
 #[derive(Default, Debug)]
 pub(super) struct Table {
     pub(super) lanes: Vec<LaneJobs>,
     lane_numbers: HashMap<Lane, i64>,
-    pub(super) records: HashMap<i64, Record>,
-    ids: HashMap<NotificationId, i64>,
-    pub(super) tenants: HashMap<TenantId, OfTenant>,
+    pub(super) records: HashMap<i64, Record, BuildHasherDefault<SeqHasher>>,
+    ids: HashMap<NotificationId, i64, IdHash>,
+    tenants: Vec<OfTenant>,
+    tenant_numbers: HashMap<TenantId, usize>,
     pub(super) all: Counters,
     pub(super) keys: Keys,
+    pub(super) ties: Ties,
+    pub(super) trail: Trail,
     over: VecDeque<(i64, u32)>,
     last_seq: i64,
 }
@@ -77,7 +111,12 @@ impl Table {
         if let Some(n) = self.lane_number(lane) {
             return n;
         }
-        self.lanes.push(LaneJobs { lane: lane.clone(), jobs: BTreeMap::new() });
+        let tenants = &mut self.tenants;
+        let tenant = *self.tenant_numbers.entry(lane.tenant).or_insert_with(|| {
+            tenants.push(OfTenant::default());
+            tenants.len() - 1
+        });
+        self.lanes.push(LaneJobs { lane: lane.clone(), tenant, jobs: BTreeMap::new() });
         let n = i64::try_from(self.lanes.len()).unwrap_or(i64::MAX);
         self.lane_numbers.insert(lane.clone(), n);
         n
@@ -94,30 +133,65 @@ impl Table {
         Some((seq, record))
     }
 
-    /// Takes a new notification in.
-    pub(super) fn insert(&mut self, record: Record) {
-        self.last_seq += 1;
-        let seq = self.last_seq;
-        let (tenant, lane, due) = (record.row.lane.tenant, record.lane, record.due);
-        let priority = record.row.priority;
-        self.ids.insert(record.row.id, seq);
-        self.tenants.entry(tenant).or_default().seqs.insert(seq);
-        self.count(tenant, None, State::Queued);
-        self.records.insert(seq, record);
-        if let Some(lane) = self.lane_mut(lane) {
-            lane.jobs.insert((priority, due, seq), Job { attempt: 0, leased: false });
-        }
+    /// What is kept of a tenant.
+    pub(super) fn of_tenant(&self, tenant: TenantId) -> Option<&OfTenant> {
+        self.tenants.get(*self.tenant_numbers.get(&tenant)?)
     }
 
-    fn count(&mut self, tenant: TenantId, from: Option<State>, to: State) {
-        let of_tenant = &mut self.tenants.entry(tenant).or_default().counters;
-        for counters in [of_tenant, &mut self.all] {
+    pub(super) fn record(&self, seq: i64) -> Option<&Record> {
+        self.records.get(&seq)
+    }
+
+    pub(super) fn record_mut(&mut self, seq: i64) -> Option<&mut Record> {
+        self.records.get_mut(&seq)
+    }
+
+    /// The number for what is accepted now.
+    pub(super) const fn next_seq(&mut self) -> i64 {
+        self.last_seq += 1;
+        self.last_seq
+    }
+
+    /// Takes a new notification in; its job is the caller's to add.
+    pub(super) fn insert(&mut self, record: Record) -> i64 {
+        let (seq, lane) = (self.next_seq(), record.lane);
+        self.ids.insert(record.row.id, seq);
+        self.records.insert(seq, record);
+        self.count(lane, None, State::Queued);
+        if let Some(of_tenant) = self.of_lane_mut(lane) {
+            of_tenant.seqs.insert(seq);
+        }
+        seq
+    }
+
+    fn of_lane_mut(&mut self, lane: i64) -> Option<&mut OfTenant> {
+        let tenant = self.lane_mut(lane)?.tenant;
+        self.tenants.get_mut(tenant)
+    }
+
+    fn count(&mut self, lane: i64, from: Option<State>, to: State) {
+        let moved = |counters: &mut Counters| {
             if let Some(from) = from {
                 let counter = counters.of_mut(from);
                 *counter = counter.saturating_sub(1);
             }
             *counters.of_mut(to) += 1;
+        };
+        if let Some(of_tenant) = self.of_lane_mut(lane) {
+            moved(&mut of_tenant.counters);
         }
+        moved(&mut self.all);
+    }
+
+    fn uncount(&mut self, lane: i64, state: State) {
+        let less = |counters: &mut Counters| {
+            let counter = counters.of_mut(state);
+            *counter = counter.saturating_sub(1);
+        };
+        if let Some(of_tenant) = self.of_lane_mut(lane) {
+            less(&mut of_tenant.counters);
+        }
+        less(&mut self.all);
     }
 
     /// Changes a notification's state and whatever `change` does.
@@ -129,12 +203,12 @@ impl Table {
         change: impl FnOnce(&mut Record),
     ) {
         let Some(record) = self.records.get_mut(&seq) else { return };
-        let (tenant, from) = (record.row.lane.tenant, record.row.state);
+        let (lane, from) = (record.lane, record.row.state);
         record.row.state = to;
         record.row.updated = now;
         change(record);
         let generation = record.row.generation;
-        self.count(tenant, Some(from), to);
+        self.count(lane, Some(from), to);
         if to.is_terminal() {
             self.over.push_back((seq, generation));
             self.forget_oldest();
@@ -149,13 +223,49 @@ impl Table {
             if record.row.generation != generation || !record.row.state.is_terminal() {
                 continue;
             }
-            let (id, tenant, state) = (record.row.id, record.row.lane.tenant, record.row.state);
-            self.records.remove(&seq);
-            self.ids.remove(&id);
-            if let Some(of_tenant) = self.tenants.get_mut(&tenant) {
-                of_tenant.seqs.remove(&seq);
-            }
-            tracing::trace!(%id, ?state, "forgotten");
+            self.forget(seq);
         }
+    }
+
+    /// Takes a notification out of everything but the counters.
+    fn forget(&mut self, seq: i64) {
+        let Some(record) = self.records.remove(&seq) else { return };
+        if let Some(parent) = record.row.parent {
+            self.ties.forget(parent, seq);
+        }
+        self.ids.remove(&record.row.id);
+        if let Some(of_tenant) = self.of_lane_mut(record.lane) {
+            of_tenant.seqs.remove(&seq);
+        }
+    }
+
+    /// Removes what is over since before that moment, the newest notification excepted. How many.
+    pub(super) fn purge(&mut self, before: UnixMs) -> usize {
+        let old = |record: &Record| {
+            let row = &record.row;
+            row.state.is_terminal() && row.updated < before && row.created < before
+        };
+        let of_group = |parent| {
+            let family = self.ties.parents.get(&parent);
+            family.is_none_or(|family| {
+                family
+                    .children
+                    .iter()
+                    .filter_map(|seq| self.record(*seq))
+                    .all(|child| child.row.state.is_terminal() && child.row.updated < before)
+            })
+        };
+        let gone: Vec<_> = self
+            .records
+            .iter()
+            .filter(|(seq, record)| **seq != self.last_seq && old(record))
+            .filter(|(_, record)| record.row.parent.is_none_or(of_group))
+            .map(|(seq, record)| (*seq, record.lane, record.row.state))
+            .collect();
+        for (seq, lane, state) in &gone {
+            self.forget(*seq);
+            self.uncount(*lane, *state);
+        }
+        gone.len()
     }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     clock::UnixMs,
     ids::{ChannelName, NotificationId, TenantId},
-    store::{Priority, State},
+    store::{EventKind, Priority, State},
 };
 
 /// Every priority, the most urgent first.
@@ -51,6 +51,20 @@ impl FromSql for Priority {
             3 => Self::Low,
             other => return Err(FromSqlError::OutOfRange(other)),
         })
+    }
+}
+
+impl ToSql for EventKind {
+    fn to_sql(&self) -> Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(*self as i64))
+    }
+}
+
+impl FromSql for EventKind {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let number = value.as_i64()?;
+        let found = Self::ALL.into_iter().find(|kind| *kind as i64 == number);
+        found.ok_or(FromSqlError::OutOfRange(number))
     }
 }
 

@@ -9,14 +9,14 @@ use rusqlite::Result;
 use super::{
     attempts,
     codes::PRIORITIES,
-    events::{self, Event, Kind},
+    events::{Line, of_notification},
     names::Named,
     queue::Class,
     work::{Batch, Work},
 };
 use crate::{
     clock::UnixMs,
-    store::{LeaseToken, Leased, Priority, State, Want, lost::lost_attempt},
+    store::{EventKind, LeaseToken, Leased, Priority, State, Want, lost::lost_attempt},
 };
 
 /// [`crate::store::Store::lease`].
@@ -53,12 +53,13 @@ struct Job {
     seq: i64,
     attempt: u32,
     owner: i64,
+    free: u32,
 }
 
 /// The due jobs of a lane, in the order in which they are to go.
 fn due(batch: &Batch<'_>, lane: &Named, max: usize, now: UnixMs) -> Result<Vec<Job>> {
     let mut statement = batch.conn.prepare_cached(
-        "SELECT due, seq, attempt, owner FROM job WHERE lane=?1 AND prio=?2 AND due<=?3
+        "SELECT due, seq, attempt, owner, free FROM job WHERE lane=?1 AND prio=?2 AND due<=?3
          ORDER BY due, seq LIMIT ?4",
     )?;
     let mut jobs = Vec::new();
@@ -76,6 +77,7 @@ fn due(batch: &Batch<'_>, lane: &Named, max: usize, now: UnixMs) -> Result<Vec<J
                 seq: row.get(1)?,
                 attempt: row.get(2)?,
                 owner: row.get(3)?,
+                free: row.get(4)?,
             });
         }
     }
@@ -84,7 +86,7 @@ fn due(batch: &Batch<'_>, lane: &Named, max: usize, now: UnixMs) -> Result<Vec<J
 
 fn take(
     batch: &mut Batch<'_>,
-    lane: &Named,
+    lane: &Arc<Named>,
     job: &Job,
     now: UnixMs,
     until: UnixMs,
@@ -109,7 +111,7 @@ fn take(
         .conn
         .prepare_cached(
             "UPDATE notif SET state=1, updated=?3, due=?4, attempts=?5 WHERE lane=?1 AND seq=?2
-             RETURNING id, generation, created, expires",
+             RETURNING id, generation, created, expires, parent",
         )?
         .query_row((lane.n, job.seq, now, until, attempt), |row| {
             let (seq, priority) = (job.seq, job.priority);
@@ -118,6 +120,8 @@ fn take(
                 id: row.get(0)?,
                 lane: lane.lane.clone(),
                 generation: row.get(1)?,
+                tries: job.attempt.saturating_sub(job.free),
+                parent: row.get(4)?,
                 created: row.get(2)?,
                 expires: row.get(3)?,
                 payload: Bytes::new(),
@@ -133,16 +137,13 @@ fn take(
 }
 
 /// The lease before this one ran out without a word: that attempt is lost, and the history says so.
-fn expired(batch: &Batch<'_>, lane: &Named, job: &Job, now: UnixMs) -> Result<()> {
-    let (generation, started) = batch
+fn expired(batch: &mut Batch<'_>, lane: &Arc<Named>, job: &Job, now: UnixMs) -> Result<()> {
+    let (id, generation, started) = batch
         .conn
-        .prepare_cached("SELECT generation, updated FROM notif WHERE lane=?1 AND seq=?2")?
-        .query_row((lane.n, job.seq), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        .prepare_cached("SELECT id, generation, updated FROM notif WHERE lane=?1 AND seq=?2")?
+        .query_row((lane.n, job.seq), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let record = lost_attempt(started, now);
     attempts::record(batch.conn, (job.seq, generation, job.attempt), &record)?;
-    let (seq, attempt, tenant) = (job.seq, job.attempt, lane.tenant);
-    events::record(
-        batch.conn,
-        &Event { at: now, kind: Kind::Lost, tenant, seq, attempt, detail: None },
-    )
+    let line = of_notification(lane, (id, job.seq), now, EventKind::Lost);
+    batch.event(&Line { attempt: job.attempt, ..line })
 }

@@ -5,7 +5,7 @@
 use rusqlite::{Connection, Result};
 
 use super::{
-    reads::{COLUMNS, row},
+    reads::{COLUMNS, COLUMNS_LEN, row},
     schema::SPAN_MS,
 };
 use crate::{
@@ -88,7 +88,7 @@ fn of_lane(
     let mut rows = statement.query((lane, query.state, after, before, from, to, limit))?;
     while let Some(sql) = rows.next()? {
         let lane = Lane { tenant: query.tenant, channel: channel.clone() };
-        into.push((sql.get(9)?, row(sql, lane)?));
+        into.push((sql.get(COLUMNS_LEN)?, row(sql, lane)?));
     }
     Ok(())
 }

@@ -5,10 +5,13 @@
 //! other tenants.
 
 mod attempts;
+mod audit;
+mod backup;
 mod ballast;
 mod codes;
 mod enqueue;
 mod events;
+mod groups;
 mod health;
 mod lease;
 mod list;
@@ -16,11 +19,13 @@ mod lock;
 mod names;
 mod open;
 mod operator;
+mod purge;
 mod queue;
 mod readers;
 mod reads;
 mod recover;
 mod schema;
+mod serial;
 mod settle;
 mod tallies;
 #[cfg(test)]
@@ -35,9 +40,11 @@ use tokio::sync::{oneshot, watch};
 
 use self::{
     enqueue::Enqueue,
+    groups::EnqueueGroups,
     health::Condition,
     lease::Lease,
     operator::{Cancel, Replay},
+    purge::{Purge, PurgeEvents},
     queue::Queue,
     readers::Readers,
     settle::SettleAll,
@@ -45,14 +52,22 @@ use self::{
     work::{Call, Work},
 };
 use super::{
-    Counters, Enqueued, Health, Hints, Leased, ListQuery, NewNotification, Page, Ready, Row,
-    Settle, Settled, State, Status, Store, StoreError, Want,
+    Counters, Enqueued, Event, EventQuery, Health, Hints, Leased, ListQuery, NewEvent, NewGroup,
+    NewNotification, Page, ParentStatus, Purged, Ready, Row, Settle, Settled, State, Status, Store,
+    StoreError, Want,
 };
-use crate::ids::{NotificationId, TenantId};
+use crate::{
+    clock::UnixMs,
+    ids::{NotificationId, TenantId},
+};
 
-pub use self::open::OpenError;
 #[cfg(test)]
 pub(super) use self::tests::check;
+pub use self::{
+    audit::{Audit, AuditError},
+    backup::{BackupError, Copied, backup, restore},
+    open::OpenError,
+};
 
 /// What callers and the writer's thread share.
 struct Shared {
@@ -61,6 +76,7 @@ struct Shared {
     tallies: Tallies,
     hints: Hints,
     ended: watch::Sender<bool>,
+    last_event: watch::Sender<i64>,
 }
 
 /// The store in a file. Dropping it ends the writer after what was waiting, as [`Store::close`] does.
@@ -127,6 +143,10 @@ impl Store for SqliteStore {
         self.submit(Enqueue(items)).await
     }
 
+    async fn enqueue_groups(&self, groups: Vec<NewGroup>) -> Result<Vec<Enqueued>, StoreError> {
+        self.submit(EnqueueGroups(groups)).await
+    }
+
     async fn lease(&self, wants: Vec<Want>, ttl: Duration) -> Result<Vec<Leased>, StoreError> {
         self.submit(Lease { wants, ttl }).await
     }
@@ -157,6 +177,14 @@ impl Store for SqliteStore {
         self.ask(move |conn| reads::status(conn, tenant, id)).await
     }
 
+    async fn parent(
+        &self,
+        tenant: TenantId,
+        id: NotificationId,
+    ) -> Result<Option<ParentStatus>, StoreError> {
+        self.ask(move |conn| groups::status(conn, tenant, id)).await
+    }
+
     async fn list(&self, query: ListQuery) -> Result<Page<Row>, StoreError> {
         self.ask(move |conn| list::list(conn, &query)).await
     }
@@ -183,6 +211,26 @@ impl Store for SqliteStore {
         id: NotificationId,
     ) -> Result<Option<State>, StoreError> {
         self.submit(Replay(tenant, id)).await
+    }
+
+    async fn purge(&self, before: UnixMs, after: i64, limit: usize) -> Result<Purged, StoreError> {
+        self.submit(Purge { before, after, limit }).await
+    }
+
+    async fn purge_events(&self, before: UnixMs, limit: usize) -> Result<usize, StoreError> {
+        self.submit(PurgeEvents { before, limit }).await
+    }
+
+    async fn record_event(&self, event: NewEvent) -> Result<(), StoreError> {
+        self.submit(events::Record(event)).await
+    }
+
+    async fn events(&self, query: EventQuery) -> Result<Page<Event>, StoreError> {
+        self.ask(move |conn| events::events(conn, &query)).await
+    }
+
+    fn last_event(&self) -> watch::Receiver<i64> {
+        self.shared.last_event.subscribe()
     }
 
     fn health(&self) -> Health {

@@ -62,9 +62,26 @@ impl Names {
         self.lanes.get(lane)
     }
 
+    /// All lanes.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Named>> {
+        self.by_number.values()
+    }
+
     /// The lane with that number.
     pub(super) fn numbered(&self, n: i64) -> Option<&Arc<Named>> {
         self.by_number.get(&n)
+    }
+
+    /// The tenant's number, written down if it is new.
+    pub(super) fn intern_tenant(&mut self, conn: &Connection, tenant: TenantId) -> Result<i64> {
+        if let Some(n) = self.tenant(tenant) {
+            return Ok(n);
+        }
+        conn.prepare_cached("INSERT INTO tenant(id) VALUES(?1)")?.execute([tenant])?;
+        let n = conn.last_insert_rowid();
+        self.tenants.insert(tenant, n);
+        self.fresh_tenants.push(tenant);
+        Ok(n)
     }
 
     /// The lane, written down if it is new.
@@ -72,16 +89,7 @@ impl Names {
         if let Some(named) = self.lanes.get(lane) {
             return Ok(Arc::clone(named));
         }
-        let tenant = match self.tenant(lane.tenant) {
-            Some(n) => n,
-            None => {
-                conn.prepare_cached("INSERT INTO tenant(id) VALUES(?1)")?.execute([lane.tenant])?;
-                let n = conn.last_insert_rowid();
-                self.tenants.insert(lane.tenant, n);
-                self.fresh_tenants.push(lane.tenant);
-                n
-            }
-        };
+        let tenant = self.intern_tenant(conn, lane.tenant)?;
         conn.prepare_cached("INSERT INTO lane(tenant, channel) VALUES(?1, ?2)")?
             .execute((tenant, &lane.channel))?;
         let named = Arc::new(Named { n: conn.last_insert_rowid(), tenant, lane: lane.clone() });

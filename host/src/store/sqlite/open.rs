@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::{
     Shared, SqliteStore,
     ballast::Ballast,
+    events::Link,
     health::Condition,
     lock::{Lock, beside},
     names::Names,
@@ -50,6 +51,20 @@ pub enum OpenError {
         file.display()
     )]
     NewerSchema {
+        /// The store.
+        file: PathBuf,
+        /// Its version.
+        found: i64,
+        /// Ours.
+        supported: i64,
+    },
+    /// An older version of this program wrote it, and it is only to be read.
+    #[error(
+        "{} is of an older version (schema {found}, this one reads {supported}); start the host \
+         on it once, which brings it up to date",
+        file.display()
+    )]
+    OlderSchema {
         /// The store.
         file: PathBuf,
         /// Its version.
@@ -124,7 +139,9 @@ impl SqliteStore {
         let sql = |error: rusqlite::Error| OpenError::of_sql(path.to_path_buf(), &error);
         let conn = connect(path).map_err(sql)?;
         schema::prepare(&conn).map_err(|refusal| refusal.of_file(path))?;
-        let incarnation = recover(&conn, clock.now()).map_err(sql)?;
+        let names = Names::load(&conn).map_err(sql)?;
+        let mut chain = Link::last(&conn).map_err(sql)?;
+        let incarnation = recover(&conn, &names, &mut chain, clock.now()).map_err(sql)?;
         sync_folder(&folder)?;
         let shared = Arc::new(Shared {
             queue: Queue::default(),
@@ -132,11 +149,11 @@ impl SqliteStore {
             tallies: Tallies::load(&conn).map_err(sql)?,
             hints: Hints::default(),
             ended: tokio::sync::watch::Sender::new(false),
+            last_event: tokio::sync::watch::Sender::new(chain.seq),
         });
         let last_seq = conn
             .query_row("SELECT coalesce(max(seq), 0) FROM body", (), |row| row.get(0))
             .map_err(sql)?;
-        let names = Names::load(&conn).map_err(sql)?;
         let ballast = Ballast::new(beside(path, ".ballast"), ballast_bytes);
         if let Err(error) = ballast.restore() {
             shared.condition.full(format!("no room for the ballast: {error}"));
@@ -144,7 +161,7 @@ impl SqliteStore {
         let writer = Writer {
             conn,
             shared: Arc::clone(&shared),
-            memory: Memory { names, changes: Default::default(), last_seq },
+            memory: Memory { names, changes: Default::default(), last_seq, chain },
             clock,
             incarnation,
             ballast,
@@ -167,15 +184,7 @@ impl SqliteStore {
 
 /// Makes the folder and the file, for our eyes only. SQLite gives its log the rights of the file.
 fn create(path: &Path) -> Result<PathBuf, OpenError> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
-        _ => PathBuf::from("."),
-    };
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(&folder).map_err(|source| OpenError::Io { file: folder.clone(), source })?;
+    let folder = make_folder(path)?;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -186,8 +195,22 @@ fn create(path: &Path) -> Result<PathBuf, OpenError> {
         .map(|_| folder)
 }
 
+/// Makes the folder that a file is to lie in.
+pub(super) fn make_folder(path: &Path) -> Result<PathBuf, OpenError> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
+        _ => PathBuf::from("."),
+    };
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(&folder).map_err(|source| OpenError::Io { file: folder.clone(), source })?;
+    Ok(folder)
+}
+
 /// SQLite syncs what it writes into its files; that the log is in the folder at all is ours to sync.
-fn sync_folder(folder: &Path) -> Result<(), OpenError> {
+pub(super) fn sync_folder(folder: &Path) -> Result<(), OpenError> {
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(|source| OpenError::Io { file: folder.to_path_buf(), source })

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, Row as SqlRow};
 
-use super::attempts;
+use super::{attempts, serial};
 use crate::{
     clock::UnixMs,
     ids::{ChannelName, NotificationId, TenantId},
@@ -11,7 +11,10 @@ use crate::{
 
 /// The columns of a [`Row`], in the order of [`row`].
 pub(super) const COLUMNS: &str =
-    "id, state, prio, created, updated, attempts, generation, provider_id, last_error";
+    "id, state, prio, created, updated, attempts, generation, provider_id, last_error, parent";
+
+/// How many they are.
+pub(super) const COLUMNS_LEN: usize = 10;
 
 /// A [`Row`] from [`COLUMNS`].
 pub(super) fn row(sql: &SqlRow<'_>, lane: Lane) -> Result<Row> {
@@ -26,6 +29,7 @@ pub(super) fn row(sql: &SqlRow<'_>, lane: Lane) -> Result<Row> {
         generation: sql.get(6)?,
         provider_id: sql.get(7)?,
         last_error: sql.get(8)?,
+        parent: sql.get(9)?,
     })
 }
 
@@ -37,24 +41,35 @@ pub(super) fn status(
 ) -> Result<Option<Status>> {
     // One transaction, so that row, payload and attempts are of one moment.
     let picture = conn.unchecked_transaction()?;
-    let found: Option<(Row, Option<UnixMs>, i64)> = picture
+    let found = picture
         .prepare_cached(&format!(
-            "SELECT {COLUMNS}, notif.due, notif.seq, channel FROM notif JOIN lane ON lane.n=lane
+            "SELECT {COLUMNS}, notif.due, notif.seq, channel, notif.lane, okey
+             FROM notif JOIN lane ON lane.n=notif.lane
              WHERE id=?1 AND lane.tenant=(SELECT n FROM tenant WHERE id=?2)"
         ))?
         .query_row((id, tenant), |sql| {
-            let channel: ChannelName = sql.get(11)?;
-            Ok((row(sql, Lane { tenant, channel })?, sql.get(9)?, sql.get(10)?))
+            let channel: ChannelName = sql.get(COLUMNS_LEN + 2)?;
+            let (lane, key): (i64, Option<Box<str>>) =
+                (sql.get(COLUMNS_LEN + 3)?, sql.get(COLUMNS_LEN + 4)?);
+            let due: Option<UnixMs> = sql.get(COLUMNS_LEN)?;
+            let seq: i64 = sql.get(COLUMNS_LEN + 1)?;
+            Ok((row(sql, Lane { tenant, channel })?, due, seq, key.map(|key| (lane, key))))
         })
         .optional()?;
-    let Some((row, due, seq)) = found else { return Ok(None) };
+    let Some((row, due, seq, key)) = found else { return Ok(None) };
+    let blocked_by = match key {
+        Some((lane, key)) if row.state == State::Queued => {
+            serial::blocker(&picture, (lane, &key), seq)?
+        }
+        _ => None,
+    };
     let payload: Vec<u8> = picture
         .prepare_cached("SELECT payload FROM body WHERE seq=?1")?
         .query_row([seq], |sql| sql.get(0))?;
     let attempts = attempts::of(&picture, seq)?;
     // While an attempt runs, `due` is the end of its lease; no further one is due yet.
     let due = due.filter(|_| row.state != State::Sending);
-    Ok(Some(Status { row, due, payload: payload.into(), attempts }))
+    Ok(Some(Status { row, due, blocked_by, payload: payload.into(), attempts }))
 }
 
 /// [`crate::store::Store::ready`]: from lane to lane by seeks, four more in each.

@@ -5,14 +5,17 @@ use rusqlite::{Connection, Result};
 
 use super::{
     attempts,
-    events::{self, Event, Kind},
+    events::{Line, Link, of_notification},
+    names::Names,
 };
 use crate::{
     clock::UnixMs,
-    store::{Priority, lost::lost_attempt},
+    ids::NotificationId,
+    store::{EventKind, Priority, lost::lost_attempt},
 };
 
 struct Orphan {
+    id: NotificationId,
     lane: i64,
     tenant: i64,
     seq: i64,
@@ -24,7 +27,12 @@ struct Orphan {
 }
 
 /// Counts the incarnation up, releases all leases, and says who we are.
-pub(super) fn recover(conn: &Connection, now: UnixMs) -> Result<i64> {
+pub(super) fn recover(
+    conn: &Connection,
+    names: &Names,
+    chain: &mut Link,
+    now: UnixMs,
+) -> Result<i64> {
     conn.execute_batch("BEGIN IMMEDIATE")?;
     let incarnation =
         conn.query_row("UPDATE meta SET v=v+1 WHERE k='incarnation' RETURNING v", (), |row| {
@@ -33,6 +41,10 @@ pub(super) fn recover(conn: &Connection, now: UnixMs) -> Result<i64> {
     let orphans = orphans(conn)?;
     for orphan in &orphans {
         release(conn, orphan, now)?;
+        if let Some(lane) = names.numbered(orphan.lane) {
+            let line = of_notification(lane, (orphan.id, orphan.seq), now, EventKind::Lost);
+            chain.append(conn, &Line { attempt: orphan.attempt, ..line })?;
+        }
     }
     conn.execute_batch("COMMIT")?;
     if !orphans.is_empty() {
@@ -46,7 +58,7 @@ pub(super) fn recover(conn: &Connection, now: UnixMs) -> Result<i64> {
 
 fn orphans(conn: &Connection) -> Result<Vec<Orphan>> {
     conn.prepare(
-        "SELECT lane.n, lane.tenant, seq, prio, due, generation, attempts, updated
+        "SELECT lane.n, lane.tenant, seq, prio, due, generation, attempts, updated, id
          FROM lane CROSS JOIN notif INDEXED BY notif_state ON notif.lane=lane.n AND notif.state=1",
     )?
     .query_map((), |row| {
@@ -59,13 +71,14 @@ fn orphans(conn: &Connection) -> Result<Vec<Orphan>> {
             generation: row.get(5)?,
             attempt: row.get(6)?,
             started: row.get(7)?,
+            id: row.get(8)?,
         })
     })?
     .collect()
 }
 
 fn release(conn: &Connection, orphan: &Orphan, now: UnixMs) -> Result<()> {
-    let Orphan { lane, tenant, seq, priority, due, generation, attempt, started } = *orphan;
+    let Orphan { lane, tenant, seq, priority, due, generation, attempt, started, .. } = *orphan;
     conn.prepare_cached(
         "UPDATE job SET due=?5, owner=0 WHERE lane=?1 AND prio=?2 AND due=?3 AND seq=?4",
     )?
@@ -79,6 +92,5 @@ fn release(conn: &Connection, orphan: &Orphan, now: UnixMs) -> Result<()> {
         )?
         .execute((tenant, state, by))?;
     }
-    attempts::record(conn, (seq, generation, attempt), &lost_attempt(started, now))?;
-    events::record(conn, &Event { at: now, kind: Kind::Lost, tenant, seq, attempt, detail: None })
+    attempts::record(conn, (seq, generation, attempt), &lost_attempt(started, now))
 }

@@ -5,6 +5,10 @@
 //!   than `notif_state`, which holds (lane, state, seq).
 //! * `job` holds live notifications only. The queue's head stays small whatever the history is.
 //! * `body` lies apart, so that listings and settles do not drag payloads along.
+//! * `job` has one row for each ordering key at the most: `serial` says who comes when.
+//! * `parent` takes its number out of the same row as notifications, and has a `body` as they have.
+//! * `event` outlives what it is about, so it names it by its id. Its chain begins behind the event
+//!   `chain_seq` of `meta`.
 //! * `span` says which numbers were given in which ten minutes: a listing by time becomes a listing
 //!   by number, and so will retention.
 //! * Numbers rise for ever. Retention must leave the newest `body` row, from which the next number
@@ -15,7 +19,9 @@ use rusqlite::{Connection, OptionalExtension};
 use super::open::OpenError;
 
 /// The version of the schema that this program writes.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
+
+const STAMP: &str = "UPDATE meta SET v=2 WHERE k='schema_version';";
 
 /// Marks the file as ours ("Cndr"); `file` and SQLite's own tools show it.
 const APPLICATION_ID: i64 = 0x436e_6472;
@@ -23,6 +29,8 @@ const APPLICATION_ID: i64 = 0x436e_6472;
 /// The grain of `span`: small enough to bound what a listing skips, large enough to stay tiny.
 pub(super) const SPAN_MS: i64 = 10 * 60 * 1_000;
 
+/// Version 1, and behind it what each version since changed. A new file takes the same steps as an
+/// old one, so that both are alike.
 const DDL: &str = "
 CREATE TABLE tenant(n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE) STRICT;
 CREATE TABLE lane(n INTEGER PRIMARY KEY, tenant INT NOT NULL, channel TEXT NOT NULL,
@@ -57,27 +65,73 @@ CREATE TABLE meta(k TEXT PRIMARY KEY, v ANY) STRICT;
 INSERT INTO meta VALUES('schema_version', 1), ('incarnation', 0);
 ";
 
-/// Gives an empty file the schema; refuses one that is not ours or from a newer version.
+/// Version 2: parents with their branches, ordering keys, attempts that do not count; events name
+/// their notification, which may be purged before them, and are chained from here on.
+const TO_2: &str = "
+ALTER TABLE notif ADD COLUMN parent BLOB;
+ALTER TABLE notif ADD COLUMN branch INT;
+ALTER TABLE notif ADD COLUMN okey TEXT;
+CREATE INDEX notif_parent ON notif(parent) WHERE parent IS NOT NULL;
+CREATE TABLE parent(seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, tenant INT NOT NULL,
+  created INT NOT NULL) STRICT;
+ALTER TABLE job ADD COLUMN free INT NOT NULL DEFAULT 0;
+CREATE TABLE serial(seq INTEGER PRIMARY KEY, lane INT NOT NULL, key TEXT NOT NULL,
+  place INT NOT NULL, UNIQUE(lane, key, place)) STRICT;
+ALTER TABLE event ADD COLUMN id BLOB;
+ALTER TABLE event ADD COLUMN lane INT NOT NULL DEFAULT 0;
+CREATE TEMP TABLE known(seq INTEGER PRIMARY KEY, id BLOB, lane INT);
+INSERT INTO known SELECT seq, id, lane FROM notif;
+UPDATE event SET (id, lane)=(SELECT id, lane FROM known WHERE known.seq=event.seq)
+  WHERE seq IN (SELECT seq FROM known);
+DROP TABLE known;
+DROP INDEX event_seq;
+CREATE INDEX event_tenant ON event(tenant, eseq);
+INSERT INTO meta VALUES('chain_seq', (SELECT coalesce(max(eseq), 0) FROM event)),
+  ('chain_hash', zeroblob(32));
+";
+
+/// Gives an empty file the schema, and an older one what is new; refuses one that is not ours or
+/// from a newer version.
 pub(super) fn prepare(conn: &Connection) -> Result<(), Refusal> {
     let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
     let mark: i64 = conn.query_row("PRAGMA application_id", (), |row| row.get(0))?;
     if tables == 0 && mark == 0 {
         conn.execute_batch(&format!(
-            "BEGIN IMMEDIATE; PRAGMA application_id={APPLICATION_ID}; {DDL} COMMIT;"
+            "BEGIN IMMEDIATE; PRAGMA application_id={APPLICATION_ID}; {DDL} {TO_2} {STAMP} COMMIT;"
         ))?;
         return Ok(());
     }
+    match known(conn)? {
+        VERSION => Ok(()),
+        1 => Ok(conn.execute_batch(&format!("BEGIN IMMEDIATE; {TO_2} {STAMP} COMMIT;"))?),
+        _ => Err(Refusal::NotOurs),
+    }
+}
+
+/// Refuses a file that is not ours, or not of this version.
+pub(super) fn expect(conn: &Connection) -> Result<(), Refusal> {
+    match known(conn)? {
+        VERSION => Ok(()),
+        found => Err(Refusal::Older(found)),
+    }
+}
+
+/// The version of a file that is ours; refuses one from a newer version.
+pub(super) fn known(conn: &Connection) -> Result<i64, Refusal> {
+    let mark: i64 = conn.query_row("PRAGMA application_id", (), |row| row.get(0))?;
     if mark != APPLICATION_ID {
         return Err(Refusal::NotOurs);
     }
-    let version: Option<i64> = conn
-        .query_row("SELECT v FROM meta WHERE k='schema_version'", (), |row| row.get(0))
-        .optional()?;
-    match version {
-        Some(VERSION) => Ok(()),
+    match version(conn)? {
         Some(found) if found > VERSION => Err(Refusal::Newer(found)),
-        _ => Err(Refusal::NotOurs),
+        Some(found) => Ok(found),
+        None => Err(Refusal::NotOurs),
     }
+}
+
+/// The version that the file says it has.
+fn version(conn: &Connection) -> rusqlite::Result<Option<i64>> {
+    conn.query_row("SELECT v FROM meta WHERE k='schema_version'", (), |row| row.get(0)).optional()
 }
 
 /// Why a file is not taken.
@@ -86,6 +140,8 @@ pub(super) enum Refusal {
     NotOurs,
     /// Written by a newer version of this program.
     Newer(i64),
+    /// Written by an older version, and not opened by this one since.
+    Older(i64),
     /// It could not be read at all.
     Sql(rusqlite::Error),
 }
@@ -105,6 +161,7 @@ impl Refusal {
                 OpenError::NotAStore { file, why: String::from("it is another program's database") }
             }
             Self::Newer(found) => OpenError::NewerSchema { file, found, supported: VERSION },
+            Self::Older(found) => OpenError::OlderSchema { file, found, supported: VERSION },
             Self::Sql(error) => OpenError::of_sql(file, &error),
         }
     }

@@ -6,13 +6,17 @@ use rusqlite::Result;
 
 use super::{
     attempts,
-    events::{self, Event, Kind},
+    enqueue::{self, Member},
+    events::{Line, of_notification},
+    groups,
     queue::Class,
+    serial,
     work::{Batch, Work},
 };
 use crate::{
     clock::UnixMs,
-    store::{LeaseToken, Outcome, Settle, Settled, State},
+    ids::NotificationId,
+    store::{EventKind, LeaseToken, Outcome, Settle, Settled, State},
 };
 
 /// [`crate::store::Store::settle`].
@@ -36,20 +40,25 @@ struct Next {
     state: State,
     due: Option<UnixMs>,
     attempts: u32,
-    event: Option<Kind>,
+    /// Attempts, of these, that do not count from now on.
+    free: u32,
+    event: Option<EventKind>,
 }
 
 fn next(item: &Settle) -> Next {
     let attempts = item.token.attempt;
-    let end = |state, kind| Next { state, due: None, attempts, event: Some(kind) };
+    let end = |state, kind| Next { state, due: None, attempts, free: 0, event: Some(kind) };
     match item.outcome {
-        Outcome::Delivered => end(State::Delivered, Kind::Delivered),
-        Outcome::Dead => end(State::Dead, Kind::Dead),
-        Outcome::Retry { due } => Next { due: Some(due), ..end(State::Retrying, Kind::Retrying) },
+        Outcome::Delivered => end(State::Delivered, EventKind::Delivered),
+        Outcome::Dead => end(State::Dead, EventKind::Dead),
+        Outcome::Retry { due, counts } => {
+            let free = u32::from(!counts);
+            Next { due: Some(due), free, ..end(State::Retrying, EventKind::Retrying) }
+        }
         Outcome::Release { due } => {
             let attempts = attempts.saturating_sub(1);
             let state = if attempts == 0 { State::Queued } else { State::Retrying };
-            Next { state, due: Some(due), attempts, event: None }
+            Next { state, due: Some(due), attempts, free: 0, event: None }
         }
     }
 }
@@ -71,30 +80,57 @@ fn settle(batch: &mut Batch<'_>, item: &Settle) -> Result<Settled> {
         .filter(|_| failed)
         .map(|attempt| attempt.detail.as_deref().unwrap_or(&attempt.outcome));
     let provider_id = record.and_then(|attempt| attempt.provider_id.as_deref());
-    let generation = batch
+    let ended: Ended = batch
         .conn
         .prepare_cached(
             "UPDATE notif SET state=?3, updated=?4, due=?5, attempts=?6,
                provider_id=coalesce(?7, provider_id), last_error=coalesce(?8, last_error)
-             WHERE lane=?1 AND seq=?2 RETURNING generation",
+             WHERE lane=?1 AND seq=?2 RETURNING generation, parent, branch, okey, id",
         )?
         .query_row(
             (token.lane, token.seq, next.state, now, next.due, next.attempts, provider_id, error),
-            |row| row.get(0),
+            |row| {
+                let parent: Option<NotificationId> = row.get(1)?;
+                let branch: Option<u32> = row.get(2)?;
+                let member = parent.zip(branch).map(|(parent, branch)| Member { parent, branch });
+                Ok(Ended { id: row.get(4)?, generation: row.get(0)?, member, key: row.get(3)? })
+            },
         )?;
     if let Some(attempt) = record {
-        attempts::record(batch.conn, (token.seq, generation, token.attempt), attempt)?;
+        attempts::record(batch.conn, (token.seq, ended.generation, token.attempt), attempt)?;
     }
     if let Some(kind) = next.event {
-        let (tenant, seq, attempt) = (lane.tenant, token.seq, token.attempt);
         let detail = record.map(|attempt| attempt.outcome.as_str());
-        events::record(batch.conn, &Event { at: now, kind, tenant, seq, attempt, detail })?;
+        let line = of_notification(&lane, (ended.id, token.seq), now, kind);
+        batch.event(&Line { attempt: token.attempt, detail, ..line })?;
     }
     batch.moved(&lane, Some(State::Sending), next.state);
     if let Some(due) = next.due {
         batch.hint(token.lane, due);
+    } else if let Some(key) = &ended.key {
+        serial::leave(batch, (token.lane, key), token.seq)?;
     }
-    Ok(Settled::Done)
+    for item in &item.follow {
+        let same_tenant = item.lane.tenant == lane.lane.tenant;
+        let continues = |member: &Member| same_tenant && item.parent == Some(member.parent);
+        let member = ended.member.filter(continues);
+        enqueue::follow(batch, item, member)?;
+    }
+    let parent = match ended.member {
+        Some(Member { parent, .. }) if next.state.is_terminal() => {
+            groups::branches(batch.conn, parent)?.end(parent)
+        }
+        _ => None,
+    };
+    Ok(Settled::Done { parent })
+}
+
+/// What the row says of itself.
+struct Ended {
+    id: NotificationId,
+    generation: u32,
+    member: Option<Member>,
+    key: Option<Box<str>>,
 }
 
 /// Moves or removes the job if it is still ours, by everything that the token says. Owner 0 is a job
@@ -113,10 +149,10 @@ fn move_job(batch: &Batch<'_>, token: &LeaseToken, next: &Next) -> Result<bool> 
         Some(at) => batch
             .conn
             .prepare_cached(
-                "UPDATE job SET due=?7, attempt=?8, owner=0
+                "UPDATE job SET due=?7, attempt=?8, owner=0, free=free+?9
                  WHERE lane=?1 AND prio=?2 AND due=?3 AND seq=?4 AND attempt=?5 AND owner=?6",
             )?
-            .execute((key.0, key.1, key.2, key.3, key.4, key.5, at, next.attempts))?,
+            .execute((key.0, key.1, key.2, key.3, key.4, key.5, at, next.attempts, next.free))?,
     };
     Ok(changed == 1)
 }

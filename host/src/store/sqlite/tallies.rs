@@ -108,6 +108,13 @@ impl Changes {
         change.add(to, 1);
     }
 
+    /// A notification that is over is no longer kept.
+    pub(super) fn removed(&mut self, (tenant, n): (TenantId, i64), state: State) {
+        let change = self.0.entry(tenant).or_default();
+        change.tenant = n;
+        change.add(state, -1);
+    }
+
     /// The tenant's live notifications, with those of this transaction.
     pub(super) fn live(&self, tenant: TenantId, on_disk: &Tallies) -> u64 {
         let before = on_disk.of(tenant).live();

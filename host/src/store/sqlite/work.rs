@@ -3,9 +3,10 @@
 use std::collections::{HashMap, hash_map::Entry};
 
 use rusqlite::{Connection, Result};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::{
+    events::{Line, Link},
     names::{Named, Names},
     queue::Class,
     schema::SPAN_MS,
@@ -91,6 +92,8 @@ pub(super) struct Memory {
     pub(super) changes: Changes,
     /// The newest notification's number.
     pub(super) last_seq: i64,
+    /// The newest event.
+    pub(super) chain: Link,
 }
 
 /// The running transaction.
@@ -102,6 +105,7 @@ pub(super) struct Batch<'a> {
     /// Who we are, in `job.owner`.
     pub(super) incarnation: i64,
     last_seq_before: i64,
+    chain_before: Link,
     hints: HashMap<i64, UnixMs>,
     spans: HashMap<i64, (i64, i64)>,
 }
@@ -114,9 +118,19 @@ impl<'a> Batch<'a> {
         clock: &'a Clock,
         incarnation: i64,
     ) -> Self {
-        let last_seq_before = memory.last_seq;
+        let (last_seq_before, chain_before) = (memory.last_seq, memory.chain);
         let (hints, spans) = Default::default();
-        Self { conn, memory, tallies, clock, incarnation, last_seq_before, hints, spans }
+        Self {
+            conn,
+            memory,
+            tallies,
+            clock,
+            incarnation,
+            last_seq_before,
+            chain_before,
+            hints,
+            spans,
+        }
     }
 
     pub(super) fn now(&self) -> UnixMs {
@@ -134,6 +148,11 @@ impl<'a> Batch<'a> {
     /// A notification of `lane` moves from one state (none: it is new) to another.
     pub(super) fn moved(&mut self, lane: &Named, from: Option<State>, to: State) {
         self.memory.changes.moved((lane.lane.tenant, lane.tenant), from, to);
+    }
+
+    /// Writes down what happened.
+    pub(super) fn event(&mut self, line: &Line<'_>) -> Result<()> {
+        self.memory.chain.append(self.conn, line)
     }
 
     /// The live notifications of a tenant.
@@ -164,7 +183,7 @@ impl<'a> Batch<'a> {
     }
 
     /// It is on disk: what is in memory follows, and those who wait for work are told.
-    pub(super) fn committed(self, hints: &Hints) {
+    pub(super) fn committed(self, hints: &Hints, last_event: &watch::Sender<i64>) {
         for (lane, due) in self.hints {
             if let Some(named) = self.memory.names.numbered(lane) {
                 hints.add(&named.lane, due);
@@ -172,11 +191,14 @@ impl<'a> Batch<'a> {
         }
         self.memory.names.committed();
         self.memory.changes.committed(self.tallies);
+        let seq = self.memory.chain.seq;
+        last_event.send_if_modified(|last| std::mem::replace(last, seq) != seq);
     }
 
     /// It never was.
     pub(super) fn rolled_back(self) {
         self.memory.last_seq = self.last_seq_before;
+        self.memory.chain = self.chain_before;
         self.memory.names.rolled_back();
         self.memory.changes.rolled_back();
     }

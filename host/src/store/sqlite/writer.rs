@@ -188,7 +188,7 @@ impl Writer {
         let result = run_all(&mut batch, started, ops, begun)
             .and_then(|()| commit(conn).map_err(|error| Failure { error, at_commit: true }));
         if result.is_ok() {
-            batch.committed(&shared.hints);
+            batch.committed(&shared.hints, &shared.last_event);
         } else {
             batch.rolled_back();
             if !conn.is_autocommit()

@@ -4,8 +4,8 @@ use rusqlite::{Error, ffi};
 
 use super::{Anything, Batch, accept, check, open, take};
 use crate::store::{
-    Health, NewNotification, Outcome, Settled, Store, StoreError,
-    conformance::kit::{lane, new, settle},
+    Health, NewNotification, Outcome, Store, StoreError,
+    conformance::kit::{DONE, lane, new, settle},
 };
 
 fn sql_error(code: i32) -> Error {
@@ -107,7 +107,7 @@ async fn a_full_disk_refuses_new_notifications_settles_old_ones_and_resumes_by_i
     let refused = store.enqueue(vec![new(&mail)]).await;
     assert!(matches!(refused, Err(StoreError::ReadOnly(_))));
     let settled = store.settle(vec![settle(&leased[0], Outcome::Delivered)]).await.unwrap();
-    assert_eq!(settled, [Settled::Done]);
+    assert_eq!(settled, [DONE]);
     assert_eq!(store.totals().await.unwrap().queued, 2);
 
     pages_at_most(&store, 1_000).await;

@@ -1,10 +1,13 @@
 //! What only the engine on disk has to do: survive, refuse, and say clearly why.
 
+mod backups;
 mod failing;
 mod lines;
 mod opening;
 mod plans;
 mod surviving;
+mod trail;
+mod upgrading;
 
 use std::{path::Path, sync::Arc};
 
@@ -75,15 +78,34 @@ pub(in crate::store) fn check(folder: &Path) {
            SELECT tenant, state, count(*) FROM notif JOIN lane ON lane.n=lane GROUP BY 1, 2)",
         "SELECT count(*) FROM (SELECT tenant, state, count(*) FROM notif JOIN lane ON lane.n=lane
            GROUP BY 1, 2 EXCEPT SELECT tenant, state, n FROM counter)",
-        // Live notifications and only they have a job, and it says the same.
+        // Live notifications and only they have a job, unless they wait for others of their ordering
+        // key, and it says the same.
         "SELECT count(*) FROM (SELECT lane, prio, due, seq, attempts, state=1 FROM notif
-           WHERE state<3 EXCEPT SELECT lane, prio, due, seq, attempt, owner<>0 FROM job)",
+           WHERE state<3 AND seq NOT IN (SELECT seq FROM serial AS s
+             WHERE EXISTS (SELECT 1 FROM serial WHERE lane=s.lane AND key=s.key AND place<s.place))
+           EXCEPT SELECT lane, prio, due, seq, attempt, owner<>0 FROM job)",
         "SELECT count(*) FROM (SELECT lane, prio, due, seq, attempt, owner<>0 FROM job
-           EXCEPT SELECT lane, prio, due, seq, attempts, state=1 FROM notif WHERE state<3)",
+           EXCEPT SELECT lane, prio, due, seq, attempts, state=1 FROM notif WHERE state<3
+             AND seq NOT IN (SELECT seq FROM serial AS s
+             WHERE EXISTS (SELECT 1 FROM serial WHERE lane=s.lane AND key=s.key AND place<s.place)))",
+        "SELECT count(*) FROM (SELECT seq, lane, key FROM serial
+           EXCEPT SELECT seq, lane, okey FROM notif WHERE state<3)",
+        "SELECT count(*) FROM (SELECT seq, lane, okey FROM notif WHERE state<3 AND okey IS NOT NULL
+           EXCEPT SELECT seq, lane, key FROM serial)",
+        "SELECT count(*) FROM job WHERE free>attempt",
+        // Who has a parent has a branch, the parent is known, and it has a payload.
+        "SELECT count(*) FROM notif WHERE (parent IS NULL) <> (branch IS NULL)
+           OR (parent IS NOT NULL AND parent NOT IN (SELECT id FROM parent))",
+        "SELECT count(*) FROM parent WHERE seq NOT IN (SELECT seq FROM body)",
+        // Nothing is left of what was purged.
+        "SELECT count(*) FROM body WHERE seq NOT IN (SELECT seq FROM notif)
+           AND seq NOT IN (SELECT seq FROM parent)",
+        "SELECT count(*) FROM attempt WHERE seq NOT IN (SELECT seq FROM notif)",
         "SELECT count(*) FROM notif WHERE (due IS NULL) <> (state>=3)",
         // Every notification has a payload, an event for being accepted, and lies in a span.
         "SELECT count(*) FROM (SELECT seq FROM notif EXCEPT SELECT seq FROM body)",
-        "SELECT count(*) FROM (SELECT seq FROM notif EXCEPT SELECT seq FROM event WHERE kind=1)",
+        "SELECT count(*) FROM (SELECT id FROM notif EXCEPT SELECT id FROM event WHERE kind=1)
+           WHERE NOT EXISTS (SELECT 1 FROM meta WHERE k='chain_seq' AND v>0)",
         "SELECT count(*) FROM notif WHERE NOT EXISTS (SELECT 1 FROM span
            WHERE slot=(created-(created%600000))/600000 AND seq BETWEEN first AND last)",
     ];

@@ -21,8 +21,22 @@ fn every_hot_statement_seeks() {
         "SELECT n FROM lane WHERE tenant=1 AND (NULL IS NULL OR channel=NULL)",
         "SELECT min(due) FROM job WHERE lane=1 AND prio=1",
         "SELECT min(lane) FROM job WHERE lane>1",
-        "SELECT lane.n FROM event JOIN lane ON lane.n=1 WHERE event.seq=1",
+        "SELECT eseq FROM event LEFT JOIN tenant ON tenant.n=event.tenant
+         LEFT JOIN lane ON lane.n=event.lane WHERE event.tenant=1 AND eseq>1 ORDER BY eseq LIMIT 9",
+        "SELECT eseq FROM event LEFT JOIN tenant ON tenant.n=event.tenant
+         LEFT JOIN lane ON lane.n=event.lane WHERE eseq>1 ORDER BY eseq LIMIT 9",
         "DELETE FROM idem WHERE expires<1",
+        "SELECT branch, state FROM notif WHERE parent=x'00'",
+        "SELECT created, payload FROM parent JOIN body ON body.seq=parent.seq WHERE id=x'00'",
+        "SELECT max(place) FROM serial WHERE lane=1 AND key='k'",
+        "SELECT seq, place FROM serial WHERE lane=1 AND key='k' ORDER BY place LIMIT 1",
+        "DELETE FROM serial WHERE seq=1",
+        "DELETE FROM notif WHERE lane=1 AND seq>1 AND seq<=9 AND +state>=3 AND updated<9
+           AND created<9 AND (parent IS NULL OR NOT EXISTS (SELECT 1 FROM notif AS other
+             WHERE other.parent=notif.parent AND (other.state<3 OR other.updated>=9)))",
+        "DELETE FROM attempt WHERE seq=1",
+        "DELETE FROM event WHERE eseq<=1",
+        "SELECT max(last) FROM span WHERE slot<=1",
     ] {
         let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let plan: Vec<String> =
