@@ -17,7 +17,7 @@ use crate::{
 const NAME: &str = "clock steps";
 
 /// The library, where Debian and others have it.
-fn library() -> Option<PathBuf> {
+pub(crate) fn library() -> Option<PathBuf> {
     let folders = fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
     let folders = folders.chain([PathBuf::from("/usr/lib"), PathBuf::from("/usr/lib64")]);
     let mut files = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
@@ -25,11 +25,11 @@ fn library() -> Option<PathBuf> {
 }
 
 /// Sets the host's clock so many seconds from the machine's.
-fn set(file: &Path, seconds: i64) {
+pub(crate) fn set(file: &Path, seconds: i64) {
     replace(file, format!("{seconds:+}\n"));
 }
 
-fn with_library(folder: &mut Folder, library: &Path) -> PathBuf {
+pub(crate) fn with_library(folder: &mut Folder, library: &Path) -> PathBuf {
     let file = folder.file("clock");
     set(&file, 0);
     for (name, value) in [

@@ -15,6 +15,7 @@
     reason = "the rules for the host: a test may panic, and is no part of the host"
 )]
 
+mod backup;
 mod chaos;
 mod clock;
 mod full;
@@ -28,4 +29,5 @@ mod kill;
 mod kit;
 mod parallel;
 mod power;
+mod purge;
 mod settings;

@@ -18,7 +18,7 @@ use std::{
 };
 
 use crate::{
-    kit::{Folder, TestHost, fixture, replace, wait::within},
+    kit::{Folder, TestHost, conductor, fixture, replace, wait::within},
     settings,
 };
 use callers::Callers;
@@ -101,6 +101,8 @@ async fn what_was_acknowledged_survives_kill_9_and_ends_once_in_the_right_state(
     Callers::start(&host, &ledger, &stop, &mut chances).stopped().await;
     drained(&host).await;
     let found = ledger.reconcile(&host, &receiver, rounds).await;
+    let audit = conductor(&host).args(["audit", "--verify"]).output().unwrap();
+    assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stderr));
     settings::proved("kill -9", format_args!("{rounds} rounds, {found}"));
 }
 

@@ -92,6 +92,11 @@ impl Load {
         self.shared.acknowledged.lock().unwrap().len()
     }
 
+    /// The ids so far.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.shared.acknowledged.lock().unwrap().clone()
+    }
+
     /// How many calls got a 503 or no answer.
     pub(crate) fn refused(&self) -> usize {
         self.shared.refused.load(Ordering::Relaxed)
