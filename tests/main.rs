@@ -12,8 +12,11 @@
 )]
 
 mod bad_input;
+mod breakers;
+mod callbacks;
 mod channels;
 mod delivery;
+mod fallback;
 mod guests;
 mod kit;
 mod notify;
@@ -23,4 +26,5 @@ mod start;
 mod store;
 mod surface;
 mod swap;
+mod throttle;
 mod tidy;

@@ -55,7 +55,7 @@ use tower::Service;
 use crate::{
     clock::Clock,
     generation::Current,
-    observe::{BindingReport, HealthBoard, Metrics},
+    observe::{BindingReport, BreakersReport, HealthBoard, Metrics},
     outcomes::Outcomes,
     store::Store,
 };
@@ -81,6 +81,8 @@ pub struct ApiState {
     pub admin_key_hash: Option<[u8; 32]>,
     /// How the channels are.
     pub bindings: Arc<dyn Fn() -> Vec<BindingReport> + Send + Sync>,
+    /// The breakers that are not closed.
+    pub breakers: Arc<dyn Fn() -> BreakersReport + Send + Sync>,
 }
 
 /// The state of all handlers: what they were given, and what they keep themselves.
