@@ -7,6 +7,8 @@ mod init;
 mod json_lines;
 mod logging;
 mod openapi;
+mod remote;
+mod replay;
 mod send;
 mod serve;
 
@@ -54,6 +56,8 @@ enum Command {
     Check(check::Options),
     /// Sends one notification through a running host
     Send(send::Options),
+    /// Sends again what a running host has given up: one notification, or all dead ones
+    Replay(replay::Options),
     /// Prints the trail of events as JSON lines; can run beside the host
     Audit(audit::Options),
     /// Prints the OpenAPI description of the HTTP surface
@@ -130,6 +134,7 @@ pub fn run() -> ExitCode {
         Some(Command::Init(options)) => init::run(&options),
         Some(Command::Check(options)) => check::run(options),
         Some(Command::Send(options)) => send::run(options),
+        Some(Command::Replay(options)) => replay::run(options),
         Some(Command::Audit(options)) => audit::run(options),
         Some(Command::Openapi) => openapi::run(),
     };
