@@ -13,8 +13,8 @@ use conductor::{
     plugin_files::LastGood,
     reload::{Parts, Reloader},
     sandbox::{
-        CompileCache, Engine, Fault, FaultKind, LoadedPlugin, Observer, Report as CallReport,
-        Sandbox, SendCall, Usage,
+        Answer, CompileCache, Engine, Fault, FaultKind, LoadedPlugin, Observer,
+        Report as CallReport, Sandbox, SendCall, Usage,
     },
     store::{Lane, Priority},
     tasks::Tasks,
@@ -88,9 +88,18 @@ async fn call(sandbox: &Sandbox, generation: &Generation, lane: &Lane) -> Result
         expires_at: None,
         envelope: Envelope { message: String::from("disk almost full"), ..Envelope::default() },
     };
-    let reply = Box::new(move |report| drop(report_in.send(report)));
-    binding.submit(call, reply).map_err(|refused| anyhow!("{refused:?}"))?;
+    binding.submit(call, Box::new(Reply(report_in))).map_err(|refused| anyhow!("{refused:?}"))?;
     Ok(report.await.context("no report")?.took)
+}
+
+struct Reply(oneshot::Sender<CallReport>);
+
+impl Answer for Reply {
+    fn called(self: Box<Self>, report: CallReport) {
+        // Who asked waits for it.
+        drop(self.0.send(report));
+    }
+    fn refused(self: Box<Self>) {}
 }
 
 /// Counts nothing.

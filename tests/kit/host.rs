@@ -109,6 +109,11 @@ impl TestHost {
         Self::start_with(folder, &args).await
     }
 
+    /// The number of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// `kill -9`.
     pub(crate) async fn kill(&mut self) {
         // It may have ended by itself.

@@ -1,10 +1,13 @@
 //! Reading a body: its type, its size and its pace, before a byte of it is parsed.
 
+use std::pin::pin;
+
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, header},
 };
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::{kinds, problem::Problem};
@@ -21,8 +24,13 @@ pub(super) async fn read_json(
 ) -> Result<Bytes, Problem> {
     check_media_type(headers)?;
     check_announced_length(headers, bytes_max)?;
-    let collected = Limited::new(body, bytes_max).collect();
-    match tokio::time::timeout(REQUEST_BODY_TIMEOUT, collected).await {
+    let mut collected = pin!(Limited::new(body, bytes_max).collect());
+    // A small body has come with the head, and needs no clock.
+    let arrived = match collected.as_mut().now_or_never() {
+        Some(arrived) => Ok(arrived),
+        None => tokio::time::timeout(REQUEST_BODY_TIMEOUT, collected).await,
+    };
+    match arrived {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if is_length_limit(error.as_ref()) => Err(too_large(bytes_max, None)),
         Ok(Err(_)) => Err(Problem::new(

@@ -1,7 +1,7 @@
 //! What happens around every request: counting, browsers' cross-origin rules, the refusal of new
 //! work while the host goes down, and the last net under a defect.
 
-use std::{panic::AssertUnwindSafe, time::Instant};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use axum::{
     Router,
@@ -12,12 +12,12 @@ use axum::{
 use futures_util::FutureExt;
 use tower::Service as _;
 
-use super::{Shared, cors, kinds, problem::Problem, refusals};
+use super::{Shared, cors, kinds, notify, problem::Problem, refusals};
 use crate::observe::Route;
 
 /// Answers a request. It stands around the routes and is no layer of theirs: a layer would be boxed
 /// and cloned with every request.
-pub(super) async fn edge(shared: &Shared, routes: Router, request: Request) -> Response {
+pub(super) async fn edge(shared: &Arc<Shared>, routes: Router, request: Request) -> Response {
     let started = Instant::now();
     let route = route_of(request.method(), request.uri().path());
     let version = request.version();
@@ -29,7 +29,7 @@ pub(super) async fn edge(shared: &Shared, routes: Router, request: Request) -> R
     } else if is_preflight {
         cors::preflight()
     } else {
-        answer(routes, request).await
+        answer(shared, routes, route, request).await
     };
     if let Some(question) = cross_origin {
         question.answer(shared, response.headers_mut());
@@ -48,8 +48,20 @@ pub(super) async fn edge(shared: &Shared, routes: Router, request: Request) -> R
 }
 
 /// Runs the handler; its panic becomes a 500.
-async fn answer(mut routes: Router, request: Request) -> Response {
-    match AssertUnwindSafe(routes.call(request)).catch_unwind().await {
+async fn answer(
+    shared: &Arc<Shared>,
+    mut routes: Router,
+    route: Route,
+    request: Request,
+) -> Response {
+    let handled = async {
+        match route {
+            // The road that nearly all requests take is not looked for.
+            Route::Notify => Ok(notify::direct(Arc::clone(shared), request).await),
+            _ => routes.call(request).await,
+        }
+    };
+    match AssertUnwindSafe(handled).catch_unwind().await {
         Ok(Ok(response)) => response,
         Err(panic) => {
             let why = panic

@@ -38,6 +38,9 @@ pub(super) fn prepare(
 ) -> Result<(Wanted, To<'_>), Problem> {
     let wanted = notification::read(value, now)?;
     let tenant = &caller.tenant;
+    if let Some(url) = &wanted.envelope.callback_url {
+        check_callback(tenant, url)?;
+    }
     let fits = |channel: &Channel| fits::check(&caller.generation, channel, &wanted.envelope);
     let to = match &wanted.goal {
         Goal::One(name) => {
@@ -64,6 +67,22 @@ pub(super) fn prepare(
         }
     };
     Ok((wanted, to))
+}
+
+/// Whether the tenant's configuration has the address called: refused now, and not by silence later.
+fn check_callback(tenant: &Tenant, url: &str) -> Result<(), Problem> {
+    let detail = match tenant.callback_for(url, true) {
+        None => {
+            "is not open to this tenant: tenants.toml has no [[tenant.callback]] with this url or \
+             with url = \"*\""
+        }
+        Some(callback) if callback.addresses.is_empty() && !url.starts_with("https://") => {
+            "does not begin with https://, and `addresses` of its [[tenant.callback]] opens no \
+             other"
+        }
+        Some(_) => return Ok(()),
+    };
+    Err(notification::invalid(vec![FieldError::at("/callbackUrl", detail)]))
 }
 
 fn find_all<'t, 'n>(

@@ -63,7 +63,7 @@ use tower::Service;
 use crate::{
     clock::Clock,
     generation::Current,
-    observe::{BindingReport, HealthBoard, Metrics},
+    observe::{BindingReport, BreakersReport, HealthBoard, Metrics},
     outcomes::Outcomes,
     store::Store,
     tasks::Tasks,
@@ -92,6 +92,8 @@ pub struct ApiState {
     pub bindings: Arc<dyn Fn() -> Vec<BindingReport> + Send + Sync>,
     /// What writes the surface's events down runs among these.
     pub tasks: Tasks,
+    /// The breakers that are not closed.
+    pub breakers: Arc<dyn Fn() -> BreakersReport + Send + Sync>,
 }
 
 /// The state of all handlers: what they were given, and what they keep themselves.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
-    extract::{Request, State},
+    extract::{FromRequestParts as _, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Response, header},
     response::IntoResponse,
 };
@@ -32,6 +32,16 @@ use crate::{
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const IDEMPOTENCY_REPLAY: HeaderName = HeaderName::from_static("idempotency-replay");
+
+/// [`notify`] without a router.
+pub(super) async fn direct(shared: Arc<Shared>, request: Request) -> Response<Body> {
+    let (mut parts, body) = request.into_parts();
+    let answered = match Caller::from_request_parts(&mut parts, &shared).await {
+        Ok(caller) => notify(State(shared), caller, Request::from_parts(parts, body)).await,
+        Err(problem) => Err(problem),
+    };
+    answered.unwrap_or_else(IntoResponse::into_response)
+}
 
 /// Accepts a notification.
 pub(super) async fn notify(

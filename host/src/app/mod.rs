@@ -5,6 +5,7 @@ mod listen;
 mod observers;
 pub mod report;
 mod signals;
+mod trail;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -15,12 +16,12 @@ use crate::{
     api::{self, ApiState},
     clock::Clock,
     config::{self, Environment, Problem},
-    dispatch::Dispatch,
+    dispatch::{BreakerScope, BreakerStatus, Dispatch, Running},
     egress::Egress,
     generation::Current,
     ids::Digest,
     limits,
-    observe::{BindingReport, HealthBoard, Metrics},
+    observe::{BindingReport, BreakerReport, BreakersReport, HealthBoard, Metrics},
     outcomes::Outcomes,
     plugin_files::LastGood,
     reload::{self, Reloader, Trigger},
@@ -32,6 +33,7 @@ use crate::{
 
 pub use listen::Listen;
 use signals::{Signals, Told};
+use trail::Trail;
 
 /// How to run the host.
 #[derive(Clone, Debug)]
@@ -91,15 +93,24 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
     let metrics = Arc::new(Metrics::new());
     let listener = options.listen.bind().await.map_err(Error::Listen)?;
     let (triggers, triggered) = mpsc::channel(64);
-    let observers =
-        observers::Observers::new(Arc::clone(&metrics), Arc::clone(&health), triggers.clone());
+    let (trail, events) = Trail::new();
+    let observers = observers::Observers::new(
+        Arc::clone(&metrics),
+        Arc::clone(&health),
+        triggers.clone(),
+        trail,
+    );
 
     let engine =
         Engine::new().map_err(|error| start_error("the sandbox")(&format!("{error:#}")))?;
     let egress = Egress::new(&options.extra_roots_pem)
         .map_err(|error| start_error("outbound TLS")(&error))?;
-    let sandbox =
-        Sandbox::new(Arc::clone(&engine), egress, Arc::new(observers.clone()), tasks.clone());
+    let sandbox = Sandbox::new(
+        Arc::clone(&engine),
+        Arc::clone(&egress),
+        Arc::new(observers.clone()),
+        tasks.clone(),
+    );
     let mut reloader = Reloader::new(reload::Parts {
         config_dir: options.config_dir.clone(),
         sandbox: Arc::clone(&sandbox),
@@ -117,6 +128,8 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
     let storage = open_store(&options, &clock)?;
     let current = Arc::new(Current::new(Arc::new(first)));
     observers.published(&current.load());
+    trail::host(&*storage.store, format!("started, version {}", env!("CARGO_PKG_VERSION"))).await;
+    tasks.spawn("trail", trail::write(Arc::clone(&storage.store), events));
 
     let stopping = CancellationToken::new();
     let outcomes = Arc::new(Outcomes::default());
@@ -124,6 +137,7 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
         store: Arc::clone(&storage.store),
         current: Arc::clone(&current),
         sandbox: Arc::clone(&sandbox),
+        egress,
         outcomes: Arc::clone(&outcomes),
         observer: Arc::new(observers.clone()),
         clock: clock.clone(),
@@ -167,6 +181,7 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
         admin_key_hash: admin_key_hash(&options),
         bindings: bindings(&sandbox),
         tasks: tasks.clone(),
+        breakers: breakers(&dispatching),
     };
     let address = listener.local_addr().map_err(|error| start_error("the listener")(&error))?;
     report::started(&current.load(), address);
@@ -193,6 +208,7 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
         let grace = limits::SHUTDOWN_GRACE;
         let ((), drained) = tokio::join!(server, dispatching.stop(grace));
         let closed = sandbox.shutdown(limits::SHUTDOWN_WALL).await;
+        trail::host(&*storage.store, String::from("stopped")).await;
         storage.store.close().await;
         tracing::info!(drained, closed, "stopped");
     };
@@ -253,6 +269,29 @@ fn bindings(sandbox: &Arc<Sandbox>) -> Arc<dyn Fn() -> Vec<BindingReport> + Send
     })
 }
 
+fn breakers(dispatching: &Arc<Running>) -> Arc<dyn Fn() -> BreakersReport + Send + Sync> {
+    let dispatching = Arc::clone(dispatching);
+    Arc::new(move || {
+        let found = dispatching.breakers();
+        let scopes = BreakerScope::ALL.iter().map(|scope| scope.as_str());
+        let report = |one: BreakerStatus| BreakerReport {
+            scope: one.scope.as_str(),
+            plugin: one.plugin,
+            channel: one.lane.map(|lane| (lane.tenant, lane.channel)),
+            target: one.target.map(|target| target.to_string()),
+            state: one.state,
+            since: one.since,
+            until: one.until,
+            code: one.code,
+            detail: one.detail,
+        };
+        BreakersReport {
+            counts: scopes.zip(found.counts).collect(),
+            shown: found.shown.into_iter().map(report).collect(),
+        }
+    })
+}
+
 /// Waits for the reason to end.
 async fn wait(
     signals: &mut Signals,
@@ -298,7 +337,8 @@ pub async fn check(config_dir: PathBuf, data_dir: PathBuf) -> Result<Checked, Er
     let health = Arc::new(HealthBoard::default());
     let tasks = Tasks::new(Arc::clone(&health), clock.clone());
     let (triggers, _unused) = mpsc::channel(1);
-    let observers = observers::Observers::new(Arc::new(Metrics::new()), health, triggers);
+    let observers =
+        observers::Observers::new(Arc::new(Metrics::new()), health, triggers, Trail::new().0);
     let engine =
         Engine::new().map_err(|error| start_error("the sandbox")(&format!("{error:#}")))?;
     let egress = Egress::new(&[]).map_err(|error| start_error("outbound TLS")(&error))?;

@@ -7,13 +7,16 @@ use std::{
 
 use tokio::sync::mpsc;
 
+use super::trail::Trail;
 use crate::{
-    dispatch::{self, Running},
+    config::ThrottleScope,
+    dispatch::{self, BreakerScope, Running},
     egress::FetchError,
     generation::Generation,
     ids::PluginName,
     observe::{
-        EgressOutcome, Fault as FaultWord, HealthBoard, Metrics, ReloadOutcome, ReloadReport,
+        BreakerWord, EgressOutcome, Fault as FaultWord, HealthBoard, Metrics, ReloadOutcome,
+        ReloadReport, ThrottleWord,
     },
     reload::{self, Outcome, Report, Trial, Trigger},
     sandbox::{self, Fault, FaultKind, LoadedPlugin, Usage},
@@ -25,6 +28,7 @@ pub(super) struct Observers {
     metrics: Arc<Metrics>,
     health: Arc<HealthBoard>,
     triggers: mpsc::Sender<Trigger>,
+    trail: Trail,
     /// Dispatch starts after the sandbox that reports here.
     dispatching: Arc<OnceLock<Arc<Running>>>,
 }
@@ -34,8 +38,9 @@ impl Observers {
         metrics: Arc<Metrics>,
         health: Arc<HealthBoard>,
         triggers: mpsc::Sender<Trigger>,
+        trail: Trail,
     ) -> Self {
-        Self { metrics, health, triggers, dispatching: Arc::default() }
+        Self { metrics, health, triggers, trail, dispatching: Arc::default() }
     }
 
     /// A new generation is also a reason to look at what was paused.
@@ -123,6 +128,24 @@ impl dispatch::Observer for Observers {
         self.metrics.lanes(count);
     }
 
+    fn breaker_opened(&self, plugin: &PluginName, scope: BreakerScope) -> Box<dyn Send> {
+        let word = match scope {
+            BreakerScope::Destination => BreakerWord::Destination,
+            BreakerScope::Credential => BreakerWord::Credential,
+            BreakerScope::Configuration => BreakerWord::Configuration,
+            BreakerScope::Provider => BreakerWord::Provider,
+        };
+        Box::new(self.metrics.plugin(plugin).breaker_opened(word))
+    }
+
+    fn throttled(&self, plugin: &PluginName, scope: ThrottleScope) {
+        let word = match scope {
+            ThrottleScope::Channel => ThrottleWord::Channel,
+            ThrottleScope::Destination => ThrottleWord::Destination,
+        };
+        self.metrics.plugin(plugin).throttled(word);
+    }
+
     fn wanted(&self, plugin: &PluginName) {
         // Full: the lane looks again after its pause, and asks again.
         drop(self.triggers.try_send(Trigger::Wanted(plugin.clone())));
@@ -140,6 +163,7 @@ impl reload::Observer for Observers {
             }
         };
         self.metrics.reload(outcome);
+        self.trail.reloaded(&report.outcome);
         self.published(generation);
         self.health.reloaded(ReloadReport { outcome, at: report.at, errors });
         if let Some(dispatching) = self.dispatching.get() {

@@ -1,6 +1,7 @@
 //! The commands.
 
 mod audit;
+mod backup;
 mod check;
 mod console;
 mod init;
@@ -58,6 +59,10 @@ enum Command {
     Send(send::Options),
     /// Sends again what a running host has given up: one notification, or all dead ones
     Replay(replay::Options),
+    /// Copies the queue to a file; can run beside the host
+    Backup(backup::BackupOptions),
+    /// Puts a backup where the queue is to be; not beside a running host
+    Restore(backup::RestoreOptions),
     /// Prints the trail of events as JSON lines; can run beside the host
     Audit(audit::Options),
     /// Prints the OpenAPI description of the HTTP surface
@@ -135,6 +140,8 @@ pub fn run() -> ExitCode {
         Some(Command::Check(options)) => check::run(options),
         Some(Command::Send(options)) => send::run(options),
         Some(Command::Replay(options)) => replay::run(options),
+        Some(Command::Backup(options)) => backup::run_backup(options),
+        Some(Command::Restore(options)) => backup::run_restore(options),
         Some(Command::Audit(options)) => audit::run(options),
         Some(Command::Openapi) => openapi::run(),
     };

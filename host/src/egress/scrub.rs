@@ -77,13 +77,17 @@ impl Veil {
 
     /// `text` without any of it.
     pub(super) fn scrub(&self, text: &str) -> String {
-        let mut clean = text.to_owned();
+        self.scrub_owned(text.to_owned())
+    }
+
+    /// The same of a text that may be changed.
+    pub(super) fn scrub_owned(&self, mut text: String) -> String {
         for needle in &self.needles {
-            if clean.contains(needle.text.as_str()) {
-                clean = clean.replace(needle.text.as_str(), SCRUBBED);
+            if text.contains(needle.text.as_str()) {
+                text = text.replace(needle.text.as_str(), SCRUBBED);
             }
         }
-        clean
+        text
     }
 
     /// `bytes` with placeholders in the place of secrets; none when there are none.

@@ -211,6 +211,12 @@ impl Vault {
         self.veil.read().unwrap_or_else(PoisonError::into_inner).scrub(text)
     }
 
+    /// [`Self::scrub`] of a text that is rarely anything but clean.
+    #[must_use]
+    pub fn scrub_owned(&self, text: String) -> String {
+        self.veil.read().unwrap_or_else(PoisonError::into_inner).scrub_owned(text)
+    }
+
     /// An answer's bytes with placeholders in place of the secrets that the plugin may not read: a
     /// provider that repeats what it was sent must not hand them over. None: nothing to replace.
     pub(super) fn conceal(&self, bytes: &[u8]) -> Option<Vec<u8>> {

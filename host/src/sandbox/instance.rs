@@ -10,7 +10,7 @@ use wasmtime::{Store, Trap, UpdateDeadline};
 use super::{
     binding::Spec,
     bindings::v0_1_0::{self, channel_types, metadata},
-    door::Door,
+    door::{Contact, Door},
     engine::Engine,
     kv::Kv,
     log::{LogSink, Speaker},
@@ -54,7 +54,7 @@ pub(super) struct Instance {
 }
 
 /// What a call has used.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Usage {
     /// CPU time.
     pub cpu: Duration,
@@ -62,6 +62,8 @@ pub struct Usage {
     pub memory_bytes_peak: usize,
     /// Log lines that were dropped.
     pub log_lines_dropped: u64,
+    /// Whom it spoke to last.
+    pub contact: Option<Contact>,
 }
 
 /// Why there is no instance.
@@ -180,11 +182,11 @@ impl Instance {
         let state = InstanceState::new(
             log,
             Arc::clone(&spec.kv),
-            Some(Door {
-                egress: Arc::clone(&spec.egress),
-                observer: Arc::clone(observer),
-                plugin: spec.plugin.name().clone(),
-            }),
+            Some(Door::new(
+                Arc::clone(&spec.egress),
+                Arc::clone(observer),
+                spec.plugin.name().clone(),
+            )),
             spec.limits.memory_bytes,
         );
         let mut store = new_store(engine, state);
@@ -252,6 +254,7 @@ impl Instance {
             cpu: state.cpu.used(),
             memory_bytes_peak: state.memory.bytes_peak(),
             log_lines_dropped: state.log.take_dropped(),
+            contact: state.door.as_ref().and_then(Door::take_contact),
         }
     }
 }

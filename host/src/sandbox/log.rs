@@ -119,7 +119,7 @@ impl LogSink {
         }
         // A guest may have been granted a secret's value, and a panic message may carry it.
         let text = match &self.0.egress {
-            Some(egress) => egress.vault().scrub(&text),
+            Some(egress) => egress.vault().scrub_owned(text),
             None => text,
         };
         self.emit(level, source, &text, &call);

@@ -1,6 +1,7 @@
 //! What every engine must do: one suite, run against each of them, and a random walk on which they
 //! must agree at every step.
 
+mod clock;
 mod events;
 mod follow;
 mod groups;

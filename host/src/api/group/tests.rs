@@ -433,3 +433,38 @@ async fn what_waits_for_its_ordering_key_says_for_whom() {
     work(&host, "log", End::Delivered).await;
     assert!(read(&second).await.get("blockedBy").is_none());
 }
+
+#[tokio::test]
+async fn a_callback_goes_only_where_the_configuration_says() {
+    use crate::config::{Callback, CallbackEvent, Origin};
+    let entry = |url: Option<&str>, addresses: &[&str]| {
+        Arc::new(Callback {
+            url: url.map(Arc::from),
+            secrets: Vec::new(),
+            events: CallbackEvent::ALL.into(),
+            addresses: addresses.iter().map(|range| range.parse().unwrap()).collect(),
+            origin: Origin { file: Arc::from("test"), line: 1 },
+        })
+    };
+    let named = "http://10.0.0.1/hook";
+    let any = entry(None, &[]);
+    for (callbacks, url, is_open) in [
+        (Vec::new(), "https://example.org", false),
+        (vec![any.clone()], "https://example.org", true),
+        (vec![any.clone()], "http://example.org", false),
+        (vec![entry(Some(named), &["10.0.0.0/8"])], named, true),
+        (vec![entry(Some(named), &["10.0.0.0/8"])], "https://example.org", false),
+    ] {
+        let mut told = tenant(1);
+        told.callbacks = callbacks;
+        let (host, _) = with(vec![told]);
+        let body = json!({"channel": "log", "message": "m", "callbackUrl": url});
+        let answer = host.send(post(&body, &[("prefer", "respond-async")])).await;
+        if is_open {
+            assert_eq!(answer.status, StatusCode::ACCEPTED, "{url}");
+        } else {
+            assert_eq!(answer.problem(), "invalid-request", "{url}");
+            assert_eq!(answer.json()["errors"][0]["pointer"], "/callbackUrl");
+        }
+    }
+}

@@ -61,7 +61,6 @@ pub(in crate::api) enum FallbackRequest {
 
 /// The next channel, and how long the one before it has.
 #[derive(serde::Serialize, ToSchema)]
-#[expect(dead_code, reason = "described here, read by hand")]
 pub(in crate::api) struct FallbackStepRequest {
     /// Its name.
     channel: String,

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// The store in memory. It forgets everything with the process, and its history is bounded: the
-/// newest hundred thousand notifications that are over.
+/// newest ten thousand notifications that are over.
 #[derive(Debug)]
 pub struct MemoryStore {
     table: Mutex<Table>,

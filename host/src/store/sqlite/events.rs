@@ -77,7 +77,8 @@ impl Link {
             })
             .optional()?;
         Ok(match last {
-            Some((seq, Some(hash))) => Self { seq, hash },
+            // A number is never given twice, whatever was done to the file.
+            Some((seq, hash)) if seq > first.seq => Self { seq, hash: hash.unwrap_or(first.hash) },
             _ => first,
         })
     }

@@ -6,6 +6,7 @@
 
 mod attempts;
 mod audit;
+mod backup;
 mod ballast;
 mod codes;
 mod enqueue;
@@ -64,6 +65,7 @@ use crate::{
 pub(super) use self::tests::check;
 pub use self::{
     audit::{Audit, AuditError},
+    backup::{BackupError, Copied, backup, restore},
     open::OpenError,
 };
 

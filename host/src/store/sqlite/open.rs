@@ -184,15 +184,7 @@ impl SqliteStore {
 
 /// Makes the folder and the file, for our eyes only. SQLite gives its log the rights of the file.
 fn create(path: &Path) -> Result<PathBuf, OpenError> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
-        _ => PathBuf::from("."),
-    };
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(&folder).map_err(|source| OpenError::Io { file: folder.clone(), source })?;
+    let folder = make_folder(path)?;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -203,8 +195,22 @@ fn create(path: &Path) -> Result<PathBuf, OpenError> {
         .map(|_| folder)
 }
 
+/// Makes the folder that a file is to lie in.
+pub(super) fn make_folder(path: &Path) -> Result<PathBuf, OpenError> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
+        _ => PathBuf::from("."),
+    };
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(&folder).map_err(|source| OpenError::Io { file: folder.clone(), source })?;
+    Ok(folder)
+}
+
 /// SQLite syncs what it writes into its files; that the log is in the folder at all is ours to sync.
-fn sync_folder(folder: &Path) -> Result<(), OpenError> {
+pub(super) fn sync_folder(folder: &Path) -> Result<(), OpenError> {
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(|source| OpenError::Io { file: folder.to_path_buf(), source })

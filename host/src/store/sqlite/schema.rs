@@ -101,27 +101,30 @@ pub(super) fn prepare(conn: &Connection) -> Result<(), Refusal> {
         ))?;
         return Ok(());
     }
-    if mark != APPLICATION_ID {
-        return Err(Refusal::NotOurs);
-    }
-    match version(conn)? {
-        Some(VERSION) => Ok(()),
-        Some(1) => Ok(conn.execute_batch(&format!("BEGIN IMMEDIATE; {TO_2} {STAMP} COMMIT;"))?),
-        Some(found) if found > VERSION => Err(Refusal::Newer(found)),
+    match known(conn)? {
+        VERSION => Ok(()),
+        1 => Ok(conn.execute_batch(&format!("BEGIN IMMEDIATE; {TO_2} {STAMP} COMMIT;"))?),
         _ => Err(Refusal::NotOurs),
     }
 }
 
 /// Refuses a file that is not ours, or not of this version.
 pub(super) fn expect(conn: &Connection) -> Result<(), Refusal> {
+    match known(conn)? {
+        VERSION => Ok(()),
+        found => Err(Refusal::Older(found)),
+    }
+}
+
+/// The version of a file that is ours; refuses one from a newer version.
+pub(super) fn known(conn: &Connection) -> Result<i64, Refusal> {
     let mark: i64 = conn.query_row("PRAGMA application_id", (), |row| row.get(0))?;
     if mark != APPLICATION_ID {
         return Err(Refusal::NotOurs);
     }
     match version(conn)? {
-        Some(VERSION) => Ok(()),
         Some(found) if found > VERSION => Err(Refusal::Newer(found)),
-        Some(found) => Err(Refusal::Older(found)),
+        Some(found) => Ok(found),
         None => Err(Refusal::NotOurs),
     }
 }

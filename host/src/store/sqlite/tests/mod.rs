@@ -1,5 +1,6 @@
 //! What only the engine on disk has to do: survive, refuse, and say clearly why.
 
+mod backups;
 mod failing;
 mod lines;
 mod opening;

@@ -107,6 +107,19 @@ async fn the_chain_goes_on_after_its_beginning_was_purged() {
 }
 
 #[tokio::test]
+async fn a_store_whose_newest_event_lost_its_hash_still_works_and_the_chain_shows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    busy(folder.path()).await;
+    let conn = Connection::open(folder.path().join("queue.db")).unwrap();
+    conn.execute("UPDATE event SET hash=NULL WHERE eseq=13", ()).unwrap();
+    drop(conn);
+    let store = open(folder.path());
+    accept(&store, new(&lane(1, "mail"))).await;
+    store.close().await;
+    assert!(matches!(audit(folder.path()), Err(AuditError::Broken { seq: 13, .. })));
+}
+
+#[tokio::test]
 async fn a_transaction_that_failed_leaves_no_gap_in_the_chain() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());

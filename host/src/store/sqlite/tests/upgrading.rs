@@ -78,6 +78,17 @@ async fn a_file_of_version_1_is_taken_with_all_that_it_holds() {
 }
 
 #[test]
+fn an_old_file_can_be_backed_up_before_the_upgrade() {
+    let folder = version_1();
+    let (file, place) = (folder.path().join("backup.db"), folder.path().join("new/queue.db"));
+    let copied = super::super::backup(&folder.path().join("queue.db"), &file).unwrap();
+    assert_eq!((copied.live, copied.notifications), (5, 8));
+    super::super::restore(&file, &place, false).unwrap();
+    drop(open(&folder.path().join("new")));
+    check(&folder.path().join("new"));
+}
+
+#[test]
 fn an_old_file_becomes_like_a_new_one() {
     let (old, new) = (version_1(), tempfile::tempdir().unwrap());
     let schema = |folder: &std::path::Path| {
