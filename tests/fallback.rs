@@ -64,7 +64,7 @@ async fn the_last_channel_takes_what_the_others_could_not() {
     // The first one is stopped now: those who have another channel do not wait for it.
     second.otherwise(Reply::status(200));
     let id = host.hand_over("webhook", "not tried there again").await;
-    host.reaches(&id, "dead").await;
+    host.reaches(&id, "delivered").await;
     eventually("the next channel delivers it", async || {
         let seen = second.seen();
         seen.iter().any(|seen| seen.message() == "not tried there again").then_some(())

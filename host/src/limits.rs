@@ -17,7 +17,7 @@ pub const AUDIT_RETENTION_DAYS_DEFAULT: u16 = 365;
 /// The ceiling of both: ten years.
 pub const RETENTION_DAYS_MAX: u16 = 3_650;
 /// Rows that are removed in one transaction: some milliseconds of the writer's time.
-pub const PURGE_CHUNK: usize = 500;
+pub const PURGE_CHUNK: usize = 200;
 /// The pause between two of them, in which callers and deliveries get their turn.
 pub const PURGE_PAUSE: Duration = Duration::from_millis(100);
 /// How often the store looks for what is too old.
@@ -176,6 +176,9 @@ pub const REQUEST_BODY_BYTES_MAX: usize = 256 * KIB;
 pub const BATCH_BODY_BYTES_MAX: usize = MIB;
 /// Notifications of one batch.
 pub const BATCH_ITEMS_MAX: usize = 100;
+/// Notifications that the items of one batch with several channels become: with 1 MiB of bodies in
+/// them, each is stored once a channel.
+pub const BATCH_CHILDREN_MAX: usize = 200;
 /// How long a body may take to arrive.
 pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How deep the JSON of a request may be nested.
@@ -200,6 +203,37 @@ pub const WAIT_MAX: Duration = Duration::from_secs(30);
 pub const LIST_LIMIT_MAX: usize = 200;
 /// Rows of one page when the caller does not say.
 pub const LIST_LIMIT_DEFAULT: usize = 50;
+/// Channels that one notification goes to (`channels`): each is a notification of its own.
+pub const FAN_OUT_MAX: usize = 16;
+/// Steps of a request's `fallback`: nobody waits for a sixth channel.
+pub const REQUEST_FALLBACK_STEPS_MAX: usize = 5;
+/// Notifications of a parent that its answer tells in full. Replays with fallbacks may make more;
+/// these are the last.
+pub const PARENT_NOTIFICATIONS_SHOWN_MAX: usize = 128;
+/// An `orderingKey`: an id of the caller's, not a text.
+pub const ORDERING_KEY_BYTES_MAX: usize = 128;
+/// A `callbackUrl`: what every server takes.
+pub const CALLBACK_URL_BYTES_MAX: usize = 2 * KIB;
+/// Dead letters that one request replays unless it says how many.
+pub const REPLAY_LIMIT_DEFAULT: usize = 100;
+/// Streams of events (`GET /events`) of one tenant at the same time: each of its programs has one.
+pub const EVENT_STREAMS_PER_TENANT_MAX: usize = 16;
+/// Streams of events of the process: each reads the store when something happens.
+pub const EVENT_STREAMS_MAX: usize = 512;
+/// Events that a stream holds in memory, having read them; the next ones are read when these are
+/// taken.
+pub const EVENT_STREAM_PAGE: usize = 100;
+/// The pause between two reads of one stream: with all streams open, 5,000 reads a second.
+pub const EVENT_STREAM_PAUSE: Duration = Duration::from_millis(100);
+/// A stream without an event sends a comment this often, so that nobody between takes it for dead.
+pub const EVENT_STREAM_KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Events of the surface that wait to be written down; the next one is dropped and counted.
+pub const AUDIT_QUEUE_MAX: usize = 256;
+/// Requests that were refused for their key are summed up in one event this often at most: whoever
+/// guesses keys must not fill the trail.
+pub const AUDIT_REFUSALS_EVERY: Duration = Duration::from_mins(1);
+/// Tenants that one page of the operator's listing looks through.
+pub const ADMIN_TENANTS_PER_PAGE: usize = 100;
 /// Connections to the listener at the same time.
 pub const CONNECTIONS_MAX: usize = 8_192;
 /// The head of a request must have arrived in this time; also how long a connection may idle.

@@ -161,13 +161,16 @@ impl Host {
 
     pub(super) fn with(tenants: Vec<Tenant>) -> Self {
         let store = Arc::new(FakeStore::default());
+        let health = Arc::new(HealthBoard::default());
+        let clock = Clock::manual(NOW);
         let state = ApiState {
+            tasks: crate::tasks::Tasks::new(Arc::clone(&health), clock.clone()),
             current: Arc::new(Current::new(Arc::new(generation(1, tenants)))),
             store: Arc::clone(&store) as Arc<dyn crate::store::Store>,
             outcomes: Arc::new(Outcomes::default()),
             metrics: Arc::new(Metrics::new()),
-            health: Arc::new(HealthBoard::default()),
-            clock: Clock::manual(NOW),
+            health,
+            clock,
             stopping: CancellationToken::new(),
             admin_key_hash: Some(Digest::of(b"admin").0),
             bindings: Arc::new(Vec::new),

@@ -180,6 +180,7 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
         stopping: stopping.clone(),
         admin_key_hash: admin_key_hash(&options),
         bindings: bindings(&sandbox),
+        tasks: tasks.clone(),
         breakers: breakers(&dispatching),
     };
     let address = listener.local_addr().map_err(|error| start_error("the listener")(&error))?;
