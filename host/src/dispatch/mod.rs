@@ -22,6 +22,8 @@ mod ring;
 mod scheduler;
 mod settler;
 mod signals;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration};
 
