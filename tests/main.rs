@@ -12,15 +12,22 @@
 )]
 
 mod bad_input;
+mod breakers;
+mod callbacks;
 mod channels;
 mod delivery;
+mod events;
+mod fallback;
+mod fanout;
 mod guests;
 mod kit;
 mod notify;
+mod ordering;
 mod reload;
 mod shutdown;
 mod start;
 mod store;
 mod surface;
 mod swap;
+mod throttle;
 mod tidy;

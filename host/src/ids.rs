@@ -92,6 +92,9 @@ impl Hasher for IdHasher {
     }
 }
 
+/// The name that no channel and no plugin of the configuration has; see `ChannelName::callbacks`.
+const CALLBACKS: &str = "@callbacks";
+
 /// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -137,12 +140,27 @@ macro_rules! name_type {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// The host's own, for callbacks: the queue and the metrics have it, and no
+            /// configuration may.
+            #[must_use]
+            pub fn callbacks() -> Self {
+                Self(Arc::from(CALLBACKS))
+            }
+
+            /// Whether it is [`Self::callbacks`].
+            #[must_use]
+            pub fn is_callbacks(&self) -> bool {
+                &*self.0 == CALLBACKS
+            }
         }
 
         impl FromStr for $name {
             type Err = NameError;
             fn from_str(text: &str) -> Result<Self, NameError> {
-                check_name(text)?;
+                if text != CALLBACKS {
+                    check_name(text)?;
+                }
                 Ok(Self(Arc::from(text)))
             }
         }

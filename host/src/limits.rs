@@ -176,6 +176,9 @@ pub const REQUEST_BODY_BYTES_MAX: usize = 256 * KIB;
 pub const BATCH_BODY_BYTES_MAX: usize = MIB;
 /// Notifications of one batch.
 pub const BATCH_ITEMS_MAX: usize = 100;
+/// Notifications that the items of one batch with several channels become: with 1 MiB of bodies in
+/// them, each is stored once a channel.
+pub const BATCH_CHILDREN_MAX: usize = 200;
 /// How long a body may take to arrive.
 pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How deep the JSON of a request may be nested.
@@ -200,6 +203,37 @@ pub const WAIT_MAX: Duration = Duration::from_secs(30);
 pub const LIST_LIMIT_MAX: usize = 200;
 /// Rows of one page when the caller does not say.
 pub const LIST_LIMIT_DEFAULT: usize = 50;
+/// Channels that one notification goes to (`channels`): each is a notification of its own.
+pub const FAN_OUT_MAX: usize = 16;
+/// Steps of a request's `fallback`: nobody waits for a sixth channel.
+pub const REQUEST_FALLBACK_STEPS_MAX: usize = 5;
+/// Notifications of a parent that its answer tells in full. Replays with fallbacks may make more;
+/// these are the last.
+pub const PARENT_NOTIFICATIONS_SHOWN_MAX: usize = 128;
+/// An `orderingKey`: an id of the caller's, not a text.
+pub const ORDERING_KEY_BYTES_MAX: usize = 128;
+/// A `callbackUrl`: what every server takes.
+pub const CALLBACK_URL_BYTES_MAX: usize = 2 * KIB;
+/// Dead letters that one request replays unless it says how many.
+pub const REPLAY_LIMIT_DEFAULT: usize = 100;
+/// Streams of events (`GET /events`) of one tenant at the same time: each of its programs has one.
+pub const EVENT_STREAMS_PER_TENANT_MAX: usize = 16;
+/// Streams of events of the process: each reads the store when something happens.
+pub const EVENT_STREAMS_MAX: usize = 512;
+/// Events that a stream holds in memory, having read them; the next ones are read when these are
+/// taken.
+pub const EVENT_STREAM_PAGE: usize = 100;
+/// The pause between two reads of one stream: with all streams open, 5,000 reads a second.
+pub const EVENT_STREAM_PAUSE: Duration = Duration::from_millis(100);
+/// A stream without an event sends a comment this often, so that nobody between takes it for dead.
+pub const EVENT_STREAM_KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Events of the surface that wait to be written down; the next one is dropped and counted.
+pub const AUDIT_QUEUE_MAX: usize = 256;
+/// Requests that were refused for their key are summed up in one event this often at most: whoever
+/// guesses keys must not fill the trail.
+pub const AUDIT_REFUSALS_EVERY: Duration = Duration::from_mins(1);
+/// Tenants that one page of the operator's listing looks through.
+pub const ADMIN_TENANTS_PER_PAGE: usize = 100;
 /// Connections to the listener at the same time.
 pub const CONNECTIONS_MAX: usize = 8_192;
 /// The head of a request must have arrived in this time; also how long a connection may idle.
@@ -221,24 +255,46 @@ pub const TASK_FAILURES_MAX: usize = 50;
 
 // --- queue and delivery ----------------------------------------------------------------------
 
+/// `[[tenant.callback]]` of one tenant: each is a message for each end of a notification.
+pub const CALLBACKS_PER_TENANT_MAX: usize = 8;
+/// Callbacks of one tenant that are posted at the same time.
+pub const CALLBACKS_AT_ONCE: usize = 16;
+/// How long a receiver of callbacks may take (Standard Webhooks 1.0.0: 15 to 30 s).
+pub const CALLBACK_TIMEOUT: Duration = Duration::from_secs(15);
+/// Receivers of callbacks to which connections are kept.
+pub const CALLBACK_DOORS_MAX: usize = 1_024;
+/// Channels that one notification may go through, the first one and its fallbacks.
+pub const FALLBACK_STEPS_MAX: usize = 8;
+/// The longest pause that the host itself makes after a failure that counts as no attempt, because
+/// the provider said when to come back: with this, three days of it are 864 requests at most.
+pub const RETRY_ASKED_CAP: Duration = Duration::from_mins(5);
+/// Messages of a channel whose breaker is open that are looked at in one turn, to hand those that
+/// have a fallback on to it.
+pub const FALLBACK_SWEEP: usize = 16;
 /// Live notifications (queued or being delivered) of one tenant unless `limits.queue` says so.
 pub const QUEUE_PER_TENANT_DEFAULT: u64 = 10_000;
 /// The ceiling of `limits.queue`.
 pub const QUEUE_PER_TENANT_MAX: u64 = 10_000_000;
 /// Deliveries running at the same time in the process.
 pub const DELIVERIES_AT_ONCE: usize = 2_048;
-/// What a tenant may lease in one turn of the ring.
+/// What a tenant of weight 1 may lease in one turn of the ring.
 pub const FAIRNESS_QUANTUM: usize = 16;
+/// The ceiling of `limits.weight`: a hundred times the share of a tenant that says nothing.
+pub const WEIGHT_MAX: u32 = 100;
 /// A lease outlives the longest call by this much, so that a slow settle is not a lost lease.
 pub const LEASE_MARGIN: Duration = Duration::from_secs(20);
 /// Attempts of one notification.
 pub const ATTEMPTS_DEFAULT: u32 = 10;
 /// The ceiling of `retry.attempts`.
 pub const ATTEMPTS_MAX: u32 = 100;
-/// The pause after the first failure; doubled after each one.
+/// The pause after the first failure: a hiccup is over by then.
 pub const RETRY_FIRST: Duration = Duration::from_secs(5);
-/// The longest pause between two attempts.
-pub const RETRY_CAP: Duration = Duration::from_hours(12);
+/// Each pause is so many times the one before. With ten attempts, 5 s at first and a day at most
+/// this makes three days; twice would use them all up within the first hour of an outage.
+pub const RETRY_FACTOR: f64 = 5.0;
+/// The longest pause between two attempts: somebody who mends a provider in the morning should not
+/// wait longer than to the next.
+pub const RETRY_CAP: Duration = Duration::from_hours(24);
 /// How long a notification is tried at all.
 pub const RETRY_SPAN: Duration = Duration::from_hours(72);
 /// The ceiling of `retry.span_ms`, `retry.cap_ms` and `retry.first_ms`: nobody wants to be told
@@ -246,6 +302,46 @@ pub const RETRY_SPAN: Duration = Duration::from_hours(72);
 pub const RETRY_SPAN_MAX: Duration = Duration::from_hours(30 * 24);
 /// The ceiling of `retry.factor`.
 pub const RETRY_FACTOR_MAX: f64 = 10.0;
+/// Failures in a row, without one success between them, that open the breaker of a destination or
+/// of a channel's credential. Fewer would take a few bad messages for an outage.
+pub const BREAKER_FAILURES: u32 = 10;
+/// The same for a provider's host, over all tenants of a plugin.
+pub const BREAKER_FAILURES_PROVIDER: u32 = 20;
+/// Tenants that must have seen such failures: what one tenant alone cannot reach is that tenant's
+/// own trouble, and must not stop the others.
+pub const BREAKER_PROVIDER_TENANTS: usize = 2;
+/// How long a breaker stays open before one message is let through to try: the first time.
+pub const BREAKER_OPEN_FIRST: Duration = Duration::from_secs(1);
+/// … and at most, doubled after every try that failed. A provider that is back is found this soon.
+pub const BREAKER_OPEN_MAX: Duration = Duration::from_mins(5);
+/// The longest waiting time of a provider that holds back *other* messages; the message that got it
+/// waits for all of it. A provider's mistake must not stop a channel for a year.
+pub const BREAKER_ASKED_MAX: Duration = Duration::from_hours(24);
+/// A channel that is stopped as misconfigured lets one message through this often, in case it was
+/// mended at the provider and not here.
+pub const MISCONFIGURED_PROBE: Duration = Duration::from_mins(5);
+/// Messages that wait for the result of somebody else's probe look again after this.
+pub const BREAKER_LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Channels whose breaker, throttle and provider are remembered: 300 bytes each. Of what is beyond,
+/// the one not used for longest is forgotten, which closes its breaker and fills its bucket.
+pub const GUARDED_LANES_MAX: usize = 65_536;
+/// The same for destinations that fail or are throttled.
+pub const GUARDED_DESTINATIONS_MAX: usize = 65_536;
+/// The same for provider hosts that fail: one for each plugin and host.
+pub const GUARDED_PROVIDERS_MAX: usize = 4_096;
+/// Breakers that `/health` names one by one; all are counted.
+pub const BREAKERS_SHOWN_MAX: usize = 200;
+/// Alarms that wait to be written down as events; there is one when a breaker opens or closes.
+pub const ALARMS_WAITING_MAX: usize = 1_024;
+/// The floor of `throttle.rate_per_s`: one delivery in a hundred seconds.
+pub const THROTTLE_PER_S_MIN: f64 = 0.01;
+/// The ceiling of `throttle.rate_per_s`: more than one host delivers.
+pub const THROTTLE_PER_S_MAX: f64 = 100_000.0;
+/// Rates of a plugin's manifest that are kept; providers publish one or two.
+pub const RATES_MAX: usize = 8;
+/// A throttled channel takes a turn at most this often, with what may be sent by then: a turn for
+/// each message would cost a trip to the store each.
+pub const THROTTLE_TURN: Duration = Duration::from_millis(20);
 /// The text of a failure that is stored with an attempt.
 pub const ERROR_BYTES_MAX: usize = KIB;
 /// The store's writer takes so many operations into one transaction at most.

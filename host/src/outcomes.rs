@@ -77,6 +77,16 @@ impl Outcomes {
         }
     }
 
+    /// Another notification goes on in the place of `id`: whoever waits for the one waits for the
+    /// other now.
+    pub fn pass_on(&self, id: NotificationId, next: NotificationId) {
+        let mut waiting = self.lock();
+        let Some(sender) = waiting.callers.remove(&id) else { return };
+        // Those who have left since do not pile up: the caller removes only what it has registered.
+        waiting.callers.retain(|_, waiting| !waiting.is_closed());
+        waiting.callers.insert(next, sender);
+    }
+
     /// The host goes down: nobody waits any longer.
     pub fn stop(&self) {
         let mut waiting = self.lock();

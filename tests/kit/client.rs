@@ -86,6 +86,11 @@ impl Call {
         self.try_send().await.unwrap()
     }
 
+    /// Sends it, and leaves the body to be read piece by piece.
+    pub(crate) async fn open(self) -> reqwest::Response {
+        self.0.send().await.unwrap()
+    }
+
     /// Sends it; there may be nobody there.
     pub(crate) async fn try_send(self) -> reqwest::Result<Answer> {
         let response = self.0.send().await?;

@@ -8,6 +8,8 @@ use std::{
 
 use tempfile::TempDir;
 
+use super::provider::Provider;
+
 pub(crate) const TENANT_A: &str = "019aa7c4-5e00-7c3a-9b51-00000000000a";
 pub(crate) const TENANT_B: &str = "019aa7c4-5e00-7c3a-9b51-00000000000b";
 pub(crate) const KEY_A: &str = "key-of-tenant-a-0123456789abcdef0123456789";
@@ -25,6 +27,11 @@ pub(crate) struct Folder {
     pub(crate) env: String,
     /// Variables of the process itself.
     pub(crate) process: Vec<(String, String)>,
+    /// A command that runs the host, with its arguments: `strace`. It must hand over its own process
+    /// to the host, which is the one that gets signals.
+    pub(crate) tracer: Vec<String>,
+    /// Another binary than the one that was built.
+    pub(crate) binary: Option<PathBuf>,
 }
 
 impl Folder {
@@ -37,6 +44,8 @@ impl Folder {
             channels: String::new(),
             env: String::new(),
             process: Vec::new(),
+            tracer: Vec::new(),
+            binary: None,
         }
     }
 
@@ -97,6 +106,27 @@ impl Folder {
                  100\nfactor = 1.0"
             ),
         )
+    }
+
+    /// The channels of tenant A with these names, each posting by `webhook` to a provider of its own,
+    /// with short pauses before a retry and so many attempts.
+    pub(crate) fn webhooks(&mut self, channels: &[(&str, &Provider)], attempts: u32) -> &mut Self {
+        let hosts: Vec<String> =
+            channels.iter().map(|(_, provider)| format!("\"{}\"", provider.url(""))).collect();
+        let hosts = hosts.join(", ");
+        let grants = format!("[plugin.grants]\nhosts = [{hosts}]\naddresses = [\"127.0.0.0/8\"]");
+        self.plugin("webhook", &grants);
+        for (name, provider) in channels {
+            let url = provider.url(&format!("/{name}"));
+            self.channel(
+                "webhook",
+                &format!(
+                    "name = \"{name}\"\n[channel.options]\nurl = \"{url}\"\nunsigned = true\n\
+                     [channel.retry]\nfirst_ms = 100\nfactor = 1.0\nattempts = {attempts}"
+                ),
+            );
+        }
+        self
     }
 
     /// The configuration folder.

@@ -7,7 +7,12 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{kinds, notification::priority_word, problem::Problem};
+use super::{
+    group_view::BranchView,
+    kinds,
+    notification::priority_word,
+    problem::{Kind, Problem},
+};
 use crate::{
     clock::UnixMs,
     config::Tenant,
@@ -21,29 +26,34 @@ use crate::{
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Accepted<'a> {
-    /// Always true: errors have another form.
-    success: bool,
+    /// True, but where some of several channels have given up (`partial`). Other errors have another
+    /// form.
+    pub(super) success: bool,
     /// The notification's id (UUIDv7).
     #[schema(value_type = uuid::Uuid)]
-    id: NotificationId,
+    pub(super) id: NotificationId,
     /// The tenant.
     #[schema(value_type = uuid::Uuid)]
-    tenant_id: crate::ids::TenantId,
+    pub(super) tenant_id: crate::ids::TenantId,
     /// What the tenant is called.
-    tenant_name: &'a str,
-    /// The channel.
-    channel: &'a str,
+    pub(super) tenant_name: &'a str,
+    /// The channel, if it was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) channel: Option<&'a str>,
     /// The message as it was sent in.
-    message: &'a str,
+    pub(super) message: &'a str,
     /// low, normal, high or urgent.
-    priority: &'static str,
+    pub(super) priority: &'static str,
     /// When it was accepted.
-    timestamp: String,
-    /// delivered; or queued or retrying.
-    status: &'static str,
+    pub(super) timestamp: String,
+    /// delivered or, of several channels, partial; or queued or retrying.
+    pub(super) status: &'static str,
     /// The provider's id of the message.
     #[serde(skip_serializing_if = "Option::is_none")]
-    provider_id: Option<&'a str>,
+    pub(super) provider_id: Option<&'a str>,
+    /// How it stands with each channel, where there are several or another one may take over.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) channels: Vec<BranchView>,
 }
 
 /// What an answer repeats.
@@ -85,17 +95,18 @@ impl<'a> About<'a> {
             id: self.id,
             tenant_id: self.tenant.id,
             tenant_name: &self.tenant.name,
-            channel: self.channel,
+            channel: Some(self.channel),
             message: self.message,
             priority: priority_word(self.priority),
             timestamp: self.created.rfc3339(),
             status,
             provider_id,
+            channels: Vec::new(),
         }
     }
 }
 
-fn cancelled(id: NotificationId) -> Problem {
+pub(super) fn cancelled(id: NotificationId) -> Problem {
     Problem::new(kinds::CANCELLED, "It was cancelled before it was sent.")
         .with("id", id.to_string())
         .with("notificationStatus", state_word(State::Cancelled))
@@ -128,16 +139,21 @@ pub(super) fn of_status(tenant: &Tenant, status: &Status) -> Result<Response<Bod
     }
 }
 
-/// The problem of a notification that was given up.
-fn dead(id: NotificationId, outcome: &str, code: Option<&str>, detail: Option<&str>) -> Problem {
-    let (kind, what) = match outcome {
+/// The kind of problem that an attempt's outcome is at the end, and what it means.
+pub(super) fn kind_of_end(outcome: &str) -> (Kind, &'static str) {
+    match outcome {
         "rejected" | "moved" => (kinds::REJECTED, "The provider rejected it"),
         "expired" => (kinds::EXPIRED, "It could not be delivered before it expired"),
         "misconfigured" => {
             (kinds::CHANNEL_MISCONFIGURED, "A credential or an option of the channel is wrong")
         }
         _ => (kinds::DELIVERY_FAILED, "It could not be delivered and was given up"),
-    };
+    }
+}
+
+/// The problem of a notification that was given up.
+fn dead(id: NotificationId, outcome: &str, code: Option<&str>, detail: Option<&str>) -> Problem {
+    let (kind, what) = kind_of_end(outcome);
     let detail = match detail {
         Some(detail) => format!("{what}: {detail}"),
         None => format!("{what}."),

@@ -37,9 +37,30 @@ impl FromRequestParts<Arc<Shared>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<Shared>) -> Result<Self, Problem> {
-        let generation = state.api.current.load();
+        let caller = Self::identify(state.api.current.load(), parts);
+        match &caller {
+            Ok((caller, key_hash)) => {
+                let now = state.api.clock.now();
+                state.audit.key_used(&caller.generation, &caller.tenant, key_hash, parts, now);
+            }
+            Err(problem) => state.audit.refused(problem.kind(), peer(&parts.extensions)),
+        }
+        Ok(caller?.0)
+    }
+}
+
+impl Caller {
+    /// Who it is in `generation`, and the hash of the key.
+    ///
+    /// # Errors
+    /// A 401 or 403.
+    pub(super) fn identify(
+        generation: Arc<Generation>,
+        parts: &Parts,
+    ) -> Result<(Self, [u8; 32]), Problem> {
         let key = bearer(&parts.headers)?;
-        let tenant = generation.tenant_by_key(&Digest::of(key.as_bytes()).0).cloned();
+        let key_hash = Digest::of(key.as_bytes()).0;
+        let tenant = generation.tenant_by_key(&key_hash).cloned();
         let tenant = tenant.ok_or_else(|| {
             Problem::new(
                 kinds::WRONG_KEY,
@@ -49,7 +70,7 @@ impl FromRequestParts<Arc<Shared>> for Caller {
         })?;
         check_context(&generation, &tenant, parts)?;
         check_source(&tenant, peer(&parts.extensions))?;
-        Ok(Self { generation, tenant })
+        Ok((Self { generation, tenant }, key_hash))
     }
 }
 
@@ -121,7 +142,8 @@ fn check_context(generation: &Generation, tenant: &Tenant, parts: &Parts) -> Res
     ))
 }
 
-fn peer(extensions: &Extensions) -> Option<IpAddr> {
+/// The caller's address.
+pub(super) fn peer(extensions: &Extensions) -> Option<IpAddr> {
     extensions.get::<Ends>().map(|ends| ends.peer.ip())
 }
 

@@ -1,5 +1,6 @@
-//! `POST /notifications/batch`: many notifications in one request and one transaction. Each has its
-//! own result and a bad one fails alone. Nothing is waited for.
+//! `POST /notifications/batch`: many notifications in one request and one transaction, those for
+//! several channels in a second one. Each has its own result and a bad one fails alone. Nothing is
+//! waited for.
 
 use std::sync::Arc;
 
@@ -16,18 +17,21 @@ use super::{
     Shared,
     answer::json,
     auth::Caller,
-    body, idempotency,
+    body,
+    group::new_group,
+    idempotency,
     json::{kind_of, parse},
+    lookup::{To, prepare},
     notification::invalid,
-    notify::{new_notification, prepare, queue_full, reused_key},
+    notify::{new_notification, queue_full, reused_key},
     problem::{FieldError, Problem},
     refusals::store_failed,
 };
 use crate::{
     clock::UnixMs,
     ids::{Digest, NotificationId},
-    limits::{BATCH_BODY_BYTES_MAX, BATCH_ITEMS_MAX},
-    store::{Enqueued, Idempotency, NewNotification, StoreError},
+    limits::{BATCH_BODY_BYTES_MAX, BATCH_CHILDREN_MAX, BATCH_ITEMS_MAX},
+    store::{Enqueued, Idempotency, NewGroup, NewNotification, StoreError},
 };
 
 /// What came of a batch.
@@ -71,12 +75,11 @@ pub(super) async fn batch(
     let key = idempotency::read(&parts.headers, &text)?;
     let now = shared.api.clock.now();
 
-    let mut news = Vec::with_capacity(items.len());
+    let mut news = News::default();
     let mut results = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
         let key = key.as_ref().map(|key| item_key(key, index));
-        let new = read_item(&shared, &caller, item, key, now);
-        results.push(new.map(|new| news.push(new)));
+        results.push(read_item(&shared, &caller, item, key, now, &mut news));
     }
     let enqueued = enqueue(&shared, news).await?;
     let view = view(&caller, results, enqueued);
@@ -95,17 +98,53 @@ fn read_items(value: Value) -> Result<Vec<Value>, Problem> {
     Err(invalid(vec![FieldError::at("", detail)]))
 }
 
+/// What a batch is to the store.
+#[derive(Default)]
+struct News {
+    singles: Vec<NewNotification>,
+    groups: Vec<NewGroup>,
+    children: usize,
+}
+
+/// Which of them an item became.
+#[derive(Clone, Copy)]
+enum Kind {
+    Single,
+    /// With so many notifications.
+    Group(u64),
+}
+
 fn read_item(
     shared: &Shared,
     caller: &Caller,
     item: Value,
     key: Option<Idempotency>,
     now: UnixMs,
-) -> Result<NewNotification, Problem> {
+    news: &mut News,
+) -> Result<Kind, Problem> {
     // Each one counts against the rate: a batch is no way around it.
     shared.rates.check(&caller.generation, caller.tenant.id, &caller.tenant.limits)?;
-    let (wanted, channel) = prepare(caller, item, now)?;
-    Ok(new_notification(caller, channel, &wanted, key, NotificationId::generate(), now))
+    let (wanted, to) = prepare(caller, item, now)?;
+    let id = NotificationId::generate();
+    match to {
+        To::One(channel) => {
+            news.singles.push(new_notification(caller, channel, &wanted, key, id, now));
+            Ok(Kind::Single)
+        }
+        To::Group(channels) => {
+            let count = channels.len();
+            if news.children + count > BATCH_CHILDREN_MAX {
+                let detail = format!(
+                    "with those before it the batch has more than {BATCH_CHILDREN_MAX} \
+                     notifications for several channels; send it in another batch"
+                );
+                return Err(invalid(vec![FieldError::at("/channels", detail)]));
+            }
+            news.children += count;
+            news.groups.push(new_group(caller, &channels, &wanted, key, id, now));
+            Ok(Kind::Group(u64::try_from(count).unwrap_or(u64::MAX)))
+        }
+    }
 }
 
 /// The key of one notification of a batch: of its own, and no other route's.
@@ -117,17 +156,37 @@ fn item_key(key: &Idempotency, index: usize) -> Idempotency {
 }
 
 /// What the store said about each, with the id that it was to have.
-async fn enqueue(
-    shared: &Shared,
-    news: Vec<NewNotification>,
-) -> Result<Vec<(NotificationId, Enqueued)>, Problem> {
-    if news.is_empty() {
-        return Ok(Vec::new());
+type Said = std::vec::IntoIter<(NotificationId, Enqueued)>;
+
+/// What came of the single ones and of the groups, which are a call of their own: once the single
+/// ones are stored, a failure of the other call is a matter of the groups alone.
+struct Stored {
+    singles: Said,
+    groups: Result<Said, Problem>,
+}
+
+async fn enqueue(shared: &Shared, news: News) -> Result<Stored, Problem> {
+    let store = &shared.api.store;
+    let News { singles, groups, .. } = news;
+    let single_ids: Vec<NotificationId> = singles.iter().map(|new| new.id).collect();
+    let group_ids: Vec<NotificationId> = groups.iter().map(|new| new.id).collect();
+    let (any_single, any_group) = (!singles.is_empty(), !groups.is_empty());
+    let said = if any_single { store.enqueue(singles).await } else { Ok(Vec::new()) };
+    let singles = said_of(single_ids, said)?;
+    let said = if any_group { store.enqueue_groups(groups).await } else { Ok(Vec::new()) };
+    match said_of(group_ids, said) {
+        Err(problem) if !any_single => Err(problem),
+        groups => Ok(Stored { singles, groups }),
     }
-    let ids: Vec<NotificationId> = news.iter().map(|new| new.id).collect();
-    let enqueued = shared.api.store.enqueue(news).await.map_err(|error| store_failed(&error))?;
-    if enqueued.len() == ids.len() {
-        return Ok(ids.into_iter().zip(enqueued).collect());
+}
+
+fn said_of(
+    ids: Vec<NotificationId>,
+    said: Result<Vec<Enqueued>, StoreError>,
+) -> Result<Said, Problem> {
+    let said = said.map_err(|error| store_failed(&error))?;
+    if said.len() == ids.len() {
+        return Ok(ids.into_iter().zip(said).collect::<Vec<_>>().into_iter());
     }
     Err(store_failed(&StoreError::Unknown(String::from("it did not say what came of each item"))))
 }
@@ -137,23 +196,23 @@ struct Viewed {
     new: u64,
 }
 
-fn view(
-    caller: &Caller,
-    results: Vec<Result<(), Problem>>,
-    enqueued: Vec<(NotificationId, Enqueued)>,
-) -> Viewed {
-    let mut enqueued = enqueued.into_iter();
+fn view(caller: &Caller, results: Vec<Result<Kind, Problem>>, stored: Stored) -> Viewed {
+    let Stored { mut singles, mut groups } = stored;
     let mut new = 0;
     let results: Vec<BatchResult> = results
         .into_iter()
         .map(|read| {
-            let stored = match read {
-                Ok(()) => enqueued.next(),
+            let (stored, count) = match read {
+                Ok(Kind::Single) => (singles.next(), 1),
+                Ok(Kind::Group(count)) => match &mut groups {
+                    Ok(groups) => (groups.next(), count),
+                    Err(problem) => return BatchResult::refused(problem),
+                },
                 Err(problem) => return BatchResult::refused(&problem),
             };
             match stored {
                 Some((id, Enqueued::Accepted)) => {
-                    new += 1;
+                    new += count;
                     BatchResult::accepted(id, false)
                 }
                 Some((_, Enqueued::Duplicate { id, same_body: true })) => {

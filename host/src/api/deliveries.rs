@@ -1,27 +1,33 @@
-//! One notification: read it, take it back, send it again.
+//! One notification, or one parent with its notifications: read it, take it back.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     body::Body,
     extract::{FromRequestParts, RawPathParams, State},
-    http::{Response, StatusCode, header, request::Parts},
+    http::{Response, StatusCode, request::Parts},
 };
 
 use super::{
     Shared,
-    answer::{json, location, state_word},
+    answer::{json, state_word},
     auth::Caller,
+    group_view::{ParentDetail, Story},
     json::shorten,
     kinds,
     problem::Problem,
     refusals::store_failed,
     views::{NotificationDetail, StateView},
 };
-use crate::{ids::NotificationId, outcomes::Ending, store};
+use crate::{
+    ids::{NotificationId, TenantId},
+    limits::PARENT_NOTIFICATIONS_SHOWN_MAX,
+    outcomes::Ending,
+    store::{self, ParentStatus},
+};
 
 /// The `{id}` of a path.
-pub(super) struct PathId(NotificationId);
+pub(super) struct PathId(pub(super) NotificationId);
 
 impl<S: Send + Sync> FromRequestParts<S> for PathId {
     type Rejection = Problem;
@@ -34,7 +40,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
     }
 }
 
-fn unknown(id: &str) -> Problem {
+pub(super) fn unknown(id: &str) -> Problem {
     let id = shorten(id);
     Problem::new(
         kinds::UNKNOWN_NOTIFICATION,
@@ -42,61 +48,84 @@ fn unknown(id: &str) -> Problem {
     )
 }
 
-/// Everything about one notification.
+/// Everything about one notification, or about a parent and its notifications.
 pub(super) async fn read(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     PathId(id): PathId,
 ) -> Result<Response<Body>, Problem> {
-    let status = shared.api.store.status(caller.tenant.id, id).await;
-    match status.map_err(|error| store_failed(&error))? {
-        Some(status) => Ok(json(StatusCode::OK, &NotificationDetail::from(status))),
+    let tenant = caller.tenant.id;
+    let status = shared.api.store.status(tenant, id).await;
+    if let Some(status) = status.map_err(|error| store_failed(&error))? {
+        return Ok(json(StatusCode::OK, &NotificationDetail::from(status)));
+    }
+    match parent(&shared, tenant, id).await? {
+        Some(parent) => Ok(json(StatusCode::OK, &whole(&shared, tenant, &parent).await?)),
         None => Err(unknown(&id.to_string())),
     }
 }
 
-/// Takes a notification back that has not been sent.
+pub(super) async fn parent(
+    shared: &Shared,
+    tenant: TenantId,
+    id: NotificationId,
+) -> Result<Option<ParentStatus>, Problem> {
+    shared.api.store.parent(tenant, id).await.map_err(|error| store_failed(&error))
+}
+
+/// A parent with the attempts of its notifications.
+async fn whole(
+    shared: &Shared,
+    tenant: TenantId,
+    parent: &ParentStatus,
+) -> Result<ParentDetail, Problem> {
+    let mut known = BTreeMap::new();
+    for child in parent.children.iter().rev().take(PARENT_NOTIFICATIONS_SHOWN_MAX) {
+        let status = shared.api.store.status(tenant, child.row.id).await;
+        if let Some(status) = status.map_err(|error| store_failed(&error))? {
+            known.insert(child.row.id, status);
+        }
+    }
+    Ok(ParentDetail::of(parent, known))
+}
+
+/// Takes back what has not been sent.
 pub(super) async fn cancel(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     PathId(id): PathId,
 ) -> Result<Response<Body>, Problem> {
-    let state = shared.api.store.cancel(caller.tenant.id, id).await;
-    match state.map_err(|error| store_failed(&error))? {
+    let tenant = caller.tenant.id;
+    let state = shared.api.store.cancel(tenant, id).await;
+    let state = match state.map_err(|error| store_failed(&error))? {
         Some(store::State::Cancelled) => {
             shared.api.outcomes.tell(id, Ending::Cancelled);
             let view = StateView { id, status: state_word(store::State::Cancelled) };
-            Ok(json(StatusCode::OK, &view))
+            return Ok(json(StatusCode::OK, &view));
         }
-        Some(state @ store::State::Sending) => {
-            Err(conflict(id, state, "It is being sent at this moment and cannot be cancelled."))
+        Some(state) => state,
+        None => return Err(unknown(&id.to_string())),
+    };
+    // Of a parent, some may have been taken back and others not.
+    let parent = parent(&shared, tenant, id).await?;
+    let is_cancelled = |child: &store::Child| child.row.state == store::State::Cancelled;
+    if let Some(parent) = parent.filter(|parent| parent.children.iter().any(is_cancelled)) {
+        if parent.open == 0 {
+            shared.api.outcomes.tell(id, Ending::Cancelled);
         }
-        Some(state) => Err(conflict(id, state, "It is over already and cannot be cancelled.")),
-        None => Err(unknown(&id.to_string())),
+        let view = StateView { id, status: Story::of(&parent).word() };
+        return Ok(json(StatusCode::OK, &view));
     }
+    Err(match state {
+        store::State::Sending => {
+            conflict(id, state, "It is being sent at this moment and cannot be cancelled.")
+        }
+        _ => conflict(id, state, "It is over already and cannot be cancelled."),
+    })
 }
 
-/// Sends a notification again that is over.
-pub(super) async fn replay(
-    State(shared): State<Arc<Shared>>,
-    caller: Caller,
-    PathId(id): PathId,
-) -> Result<Response<Body>, Problem> {
-    shared.rates.check(&caller.generation, caller.tenant.id, &caller.tenant.limits)?;
-    let before = shared.api.store.replay(caller.tenant.id, id).await;
-    match before.map_err(|error| store_failed(&error))? {
-        Some(state) if state.is_terminal() => {
-            let view = StateView { id, status: state_word(store::State::Queued) };
-            let mut response = json(StatusCode::ACCEPTED, &view);
-            response.headers_mut().insert(header::LOCATION, location(id));
-            Ok(response)
-        }
-        Some(state) => Err(conflict(id, state, "It is on its way still and cannot be replayed.")),
-        None => Err(unknown(&id.to_string())),
-    }
-}
-
-fn conflict(id: NotificationId, state: store::State, detail: &'static str) -> Problem {
+/// Its state does not allow it.
+pub(super) fn conflict(id: NotificationId, state: store::State, detail: &'static str) -> Problem {
     Problem::new(kinds::STATE_CONFLICT, detail)
         .with("id", id.to_string())
         .with("notificationStatus", state_word(state))

@@ -23,7 +23,9 @@ use super::{
 use crate::{
     generation::Generation,
     limits::UNAVAILABLE_RETRY_AFTER,
-    observe::{BindingReport, ReloadOutcome, ReloadReport, TaskFailure},
+    observe::{
+        BindingReport, BreakerReport, BreakersReport, ReloadOutcome, ReloadReport, TaskFailure,
+    },
     store::{Counters, Health},
 };
 
@@ -62,6 +64,13 @@ pub(super) struct HealthView {
     /// The channels that are not well (operators only).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unwell: Vec<BindingView>,
+    /// How many breakers are not closed, by what they are about: destination, credential,
+    /// configuration, provider.
+    #[schema(value_type = std::collections::BTreeMap<String, usize>)]
+    breakers: BTreeMap<&'static str, usize>,
+    /// Some of them (operators only).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    open_breakers: Vec<BreakerView>,
     /// Background tasks that ended although they should not have.
     tasks_ended: Vec<TaskView>,
     /// How many notifications are in each state.
@@ -123,6 +132,35 @@ struct BindingView {
     in_flight: usize,
 }
 
+/// A breaker that is not closed.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct BreakerView {
+    /// destination, credential, configuration or provider.
+    scope: &'static str,
+    /// The plugin.
+    plugin: String,
+    /// Whose channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<String>,
+    /// Which channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<String>,
+    /// The target, or the provider's host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
+    /// open or half-open.
+    state: &'static str,
+    /// Since when.
+    since: String,
+    /// When one message is let through to try.
+    until: String,
+    /// The code of the last failure.
+    code: String,
+    /// What it said.
+    detail: String,
+}
+
 /// A task that ended.
 #[derive(Serialize, utoipa::ToSchema)]
 struct TaskView {
@@ -155,7 +193,9 @@ pub(super) async fn health(
     let generation = shared.api.current.load();
     let totals = shared.api.store.totals().await.ok();
     let reports = (shared.api.bindings)();
-    json(StatusCode::OK, &look(&shared, &generation, &reports, totals, admin))
+    let mut view = look(&shared, &generation, &reports, totals, admin);
+    view.add((shared.api.breakers)(), admin);
+    json(StatusCode::OK, &view)
 }
 
 fn look(
@@ -201,6 +241,8 @@ fn look(
         plugins: plugins(generation, admin),
         bindings,
         unwell: unwell.map(BindingView::of).collect(),
+        breakers: BTreeMap::new(),
+        open_breakers: Vec::new(),
         tasks_ended: board
             .task_failures
             .into_iter()
@@ -231,6 +273,36 @@ fn plugins(generation: &Generation, admin: bool) -> Vec<PluginView> {
             }
         })
         .collect()
+}
+
+impl HealthView {
+    fn add(&mut self, breakers: BreakersReport, admin: bool) {
+        if !breakers.is_well() {
+            self.status = "degraded";
+        }
+        self.breakers = breakers.counts.into_iter().filter(|(_, count)| *count > 0).collect();
+        if admin {
+            self.open_breakers = breakers.shown.into_iter().map(BreakerView::of).collect();
+        }
+    }
+}
+
+impl BreakerView {
+    fn of(report: BreakerReport) -> Self {
+        let (tenant, channel) = report.channel.unzip();
+        Self {
+            scope: report.scope,
+            plugin: report.plugin.to_string(),
+            tenant: tenant.map(|tenant| tenant.to_string()),
+            channel: channel.map(|channel| channel.to_string()),
+            target: report.target,
+            state: report.state,
+            since: report.since.rfc3339(),
+            until: report.until.rfc3339(),
+            code: report.code,
+            detail: report.detail,
+        }
+    }
 }
 
 impl ReloadView {

@@ -69,6 +69,8 @@ kinds! {
     RATE_LIMITED = TOO_MANY_REQUESTS, "rate-limited", "Too many requests";
     /// Too many live notifications.
     QUEUE_FULL = TOO_MANY_REQUESTS, "queue-full", "The tenant's queue is full";
+    /// Too many streams of events.
+    TOO_MANY_STREAMS = TOO_MANY_REQUESTS, "too-many-streams", "Too many streams of events are open";
     /// A defect of this program.
     INTERNAL = INTERNAL_SERVER_ERROR, "internal", "The host made a mistake";
     /// The host is going down.

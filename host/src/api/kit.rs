@@ -42,6 +42,7 @@ pub(super) fn channel(name: &str, plugin: &str) -> Channel {
         secrets: BTreeMap::new(),
         fallback: Vec::new(),
         retry: RetryPolicy::default(),
+        throttle: None,
         origin: origin(),
     }
 }
@@ -75,8 +76,9 @@ pub(super) fn tenant(number: u128) -> Tenant {
         ports: Vec::new(),
         plugins: std::collections::BTreeSet::new(),
         cors: vec![Arc::from(format!("https://app{number}.example"))],
-        limits: TenantLimits { rate_per_s: None, burst: 1, queue_max: 1_000 },
+        limits: TenantLimits { rate_per_s: None, burst: 1, queue_max: 1_000, weight: 1 },
         access_sources: Vec::new(),
+        callbacks: Vec::new(),
         channels: channels.map(|channel| (channel.name.clone(), Arc::new(channel))).into(),
         origin: origin(),
     }
@@ -159,16 +161,20 @@ impl Host {
 
     pub(super) fn with(tenants: Vec<Tenant>) -> Self {
         let store = Arc::new(FakeStore::default());
+        let health = Arc::new(HealthBoard::default());
+        let clock = Clock::manual(NOW);
         let state = ApiState {
+            tasks: crate::tasks::Tasks::new(Arc::clone(&health), clock.clone()),
             current: Arc::new(Current::new(Arc::new(generation(1, tenants)))),
             store: Arc::clone(&store) as Arc<dyn crate::store::Store>,
             outcomes: Arc::new(Outcomes::default()),
             metrics: Arc::new(Metrics::new()),
-            health: Arc::new(HealthBoard::default()),
-            clock: Clock::manual(NOW),
+            health,
+            clock,
             stopping: CancellationToken::new(),
             admin_key_hash: Some(Digest::of(b"admin").0),
             bindings: Arc::new(Vec::new),
+            breakers: Arc::new(crate::observe::BreakersReport::default),
         };
         Self { surface: Surface::new(state.clone()), state, store }
     }

@@ -59,14 +59,14 @@ fn read_query(tenant: TenantId, uri: &Uri) -> Result<ListQuery, Problem> {
     Ok(query)
 }
 
-fn read_state(text: &str) -> Result<store::State, String> {
+pub(super) fn read_state(text: &str) -> Result<store::State, String> {
     STATES.iter().copied().find(|state| state_word(*state) == text).ok_or_else(|| {
         let known: Vec<&str> = STATES.iter().map(|state| state_word(*state)).collect();
         format!("\"{}\" is not a status; known are {}", shorten(text), known.join(", "))
     })
 }
 
-fn read_limit(text: &str) -> Result<usize, String> {
+pub(super) fn read_limit(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(limit @ 1..=LIST_LIMIT_MAX) => Ok(limit),
         _ => Err(format!("\"{}\" is not a number from 1 to {LIST_LIMIT_MAX}", shorten(text))),
@@ -74,11 +74,11 @@ fn read_limit(text: &str) -> Result<usize, String> {
 }
 
 /// A cursor is opaque, so that its content can change.
-fn write_cursor(position: i64) -> String {
+pub(super) fn write_cursor(position: i64) -> String {
     URL_SAFE_NO_PAD.encode(position.to_be_bytes())
 }
 
-fn read_cursor(text: &str) -> Option<i64> {
+pub(super) fn read_cursor(text: &str) -> Option<i64> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
     Some(i64::from_be_bytes(bytes.try_into().ok()?))
 }

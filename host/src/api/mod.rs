@@ -5,7 +5,9 @@
 //! * A request sees one generation from its start to its end ([`auth::Caller`]).
 //! * What is accepted is on disk; what is refused left nothing behind.
 
+mod admin;
 mod answer;
+mod audit;
 pub mod auth;
 mod batch;
 mod body;
@@ -13,8 +15,11 @@ mod channels;
 mod cors;
 mod deliveries;
 mod edge;
+mod events;
 mod fields;
 mod fits;
+mod group;
+mod group_view;
 mod health;
 mod idempotency;
 mod json;
@@ -22,6 +27,7 @@ pub mod kinds;
 #[cfg(test)]
 mod kit;
 mod listing;
+mod lookup;
 mod notification;
 mod notify;
 pub mod openapi;
@@ -30,6 +36,8 @@ pub mod problem;
 mod query;
 mod rate;
 mod refusals;
+mod replay;
+mod routing;
 mod scrape;
 pub mod server;
 #[cfg(test)]
@@ -55,9 +63,10 @@ use tower::Service;
 use crate::{
     clock::Clock,
     generation::Current,
-    observe::{BindingReport, HealthBoard, Metrics},
+    observe::{BindingReport, BreakersReport, HealthBoard, Metrics},
     outcomes::Outcomes,
     store::Store,
+    tasks::Tasks,
 };
 
 /// What the surface stands on.
@@ -81,6 +90,10 @@ pub struct ApiState {
     pub admin_key_hash: Option<[u8; 32]>,
     /// How the channels are.
     pub bindings: Arc<dyn Fn() -> Vec<BindingReport> + Send + Sync>,
+    /// What writes the surface's events down runs among these.
+    pub tasks: Tasks,
+    /// The breakers that are not closed.
+    pub breakers: Arc<dyn Fn() -> BreakersReport + Send + Sync>,
 }
 
 /// The state of all handlers: what they were given, and what they keep themselves.
@@ -89,6 +102,8 @@ pub(crate) struct Shared {
     rates: rate::Rates,
     answering: idempotency::Answering,
     origins: cors::Origins,
+    audit: audit::Audit,
+    streams: events::Streams,
 }
 
 /// The whole surface: the routes, and what happens around every request. Cheap to clone.
@@ -102,8 +117,11 @@ impl Surface {
     /// Puts it on what it stands on.
     #[must_use]
     pub fn new(state: ApiState) -> Self {
+        let audit = audit::Audit::start(&state);
         let shared = Arc::new(Shared {
             api: state,
+            audit,
+            streams: events::Streams::default(),
             rates: rate::Rates::default(),
             answering: idempotency::Answering::default(),
             origins: cors::Origins::default(),
@@ -111,8 +129,12 @@ impl Surface {
         let routes = Router::new()
             .route("/notifications", post(notify::notify).get(listing::list))
             .route("/notifications/batch", post(batch::batch))
+            .route("/notifications/replay", post(replay::replay_range))
             .route("/notifications/{id}", get(deliveries::read).delete(deliveries::cancel))
-            .route("/notifications/{id}/replay", post(deliveries::replay))
+            .route("/notifications/{id}/replay", post(replay::replay))
+            .route("/events", get(events::follow))
+            .route("/admin/audit", get(admin::audit))
+            .route("/admin/notifications", get(admin::list))
             .route("/channels", get(channels::list))
             .route("/health", get(health::health))
             .route("/ready", get(health::ready))

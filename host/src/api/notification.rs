@@ -4,13 +4,13 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
 use super::{
-    fields::{Fields, nearest},
+    fields::Fields,
     kinds,
     problem::{FieldError, Problem},
+    routing::{self, Goal},
 };
 use crate::{
     clock::UnixMs,
-    config::{Channel, Tenant},
     envelope::{Attachment, Envelope, Format},
     limits::{
         ATTACHMENTS_MAX, MESSAGE_BYTES_MAX, REQUEST_BODY_BYTES_MAX, SCHEDULE_AHEAD_MAX,
@@ -32,9 +32,11 @@ pub(super) const KNOWN: &[&str] = &[
     "attachments",
     "sendAt",
     "expiresAt",
+    "channels",
+    "fallback",
+    "orderingKey",
+    "callbackUrl",
 ];
-/// Fields that are reserved. Taking and ignoring them would be a lie.
-const LATER: &[&str] = &["orderingKey", "callbackUrl"];
 
 const PRIORITIES: &[(&str, Priority)] = &[
     ("low", Priority::Low),
@@ -57,11 +59,12 @@ pub(super) const fn priority_word(priority: Priority) -> &'static str {
 /// A valid notification, not yet looked up.
 #[derive(Debug)]
 pub(super) struct Wanted {
-    pub(super) channel: String,
+    pub(super) goal: Goal,
     pub(super) priority: Priority,
     pub(super) envelope: Envelope,
     pub(super) send_at: Option<UnixMs>,
     pub(super) expires_at: Option<UnixMs>,
+    pub(super) ordering_key: Option<Box<str>>,
 }
 
 /// Reads a notification.
@@ -100,7 +103,7 @@ fn sentence(error: &FieldError) -> String {
 
 fn read_fields(value: Value, now: UnixMs, errors: &mut Vec<FieldError>) -> Option<Wanted> {
     let mut fields = Fields::of(value, String::new(), errors)?;
-    let channel = read_channel(&mut fields);
+    let goal = routing::read_goal(&mut fields);
     let message = fields.required_text("message", MESSAGE_BYTES_MAX);
     let title = fields.text("title", TITLE_BYTES_MAX);
     let target_id = fields.text("targetId", TITLE_BYTES_MAX);
@@ -115,7 +118,10 @@ fn read_fields(value: Value, now: UnixMs, errors: &mut Vec<FieldError>) -> Optio
     {
         fields.error("expiresAt", "lies before the time at which the notification could be sent");
     }
-    fields.finish(KNOWN, LATER);
+    let fallback = routing::read_fallback(&mut fields, goal.as_ref());
+    let ordering_key = routing::read_ordering_key(&mut fields);
+    let callback_url = routing::read_callback_url(&mut fields);
+    fields.finish(KNOWN, &[]);
     let envelope = Envelope {
         message: message?,
         title,
@@ -124,23 +130,11 @@ fn read_fields(value: Value, now: UnixMs, errors: &mut Vec<FieldError>) -> Optio
         data,
         attachments,
         send_at: send_at.map(UnixMs::rfc3339),
+        fallback,
+        callback_url,
         ..Envelope::default()
     };
-    Some(Wanted { channel: channel?, priority, envelope, send_at, expires_at })
-}
-
-/// `channelId` is another name of `channel`: a channel's name, in the same namespace.
-fn read_channel(fields: &mut Fields<'_>) -> Option<String> {
-    const NAME_BYTES_MAX: usize = 256;
-    let id = fields.text("channelId", NAME_BYTES_MAX);
-    let Some(id) = id else { return fields.required_text("channel", NAME_BYTES_MAX) };
-    match fields.text("channel", NAME_BYTES_MAX) {
-        Some(name) if name != id => {
-            fields.error("channelId", "is not the same as /channel; give one of the two");
-            None
-        }
-        _ => Some(id),
-    }
+    Some(Wanted { goal: goal?, priority, envelope, send_at, expires_at, ordering_key })
 }
 
 fn read_ahead(fields: &mut Fields<'_>, name: &str, now: UnixMs) -> Option<UnixMs> {
@@ -191,28 +185,6 @@ fn is_media_type(text: &str) -> bool {
     graphic && essence.split_once('/').is_some_and(|(main, sub)| token(main) && token(sub))
 }
 
-/// Finds the channel.
-///
-/// # Errors
-/// A 404 that names the channels there are.
-pub(super) fn find_channel<'t>(
-    tenant: &'t Tenant,
-    name: &str,
-) -> Result<&'t std::sync::Arc<Channel>, Problem> {
-    tenant.channels.get(name).ok_or_else(|| {
-        let known: Vec<&str> = tenant.channels.keys().map(|name| name.as_str()).collect();
-        let short = super::json::shorten(name);
-        let hint = match nearest(name, &known) {
-            Some(near) => format!("did you mean \"{near}\"?"),
-            None if known.is_empty() => String::from("the tenant has no channels."),
-            None => format!("known are {}.", known.join(", ")),
-        };
-        Problem::new(kinds::UNKNOWN_CHANNEL, format!("There is no channel \"{short}\": {hint}"))
-            .errors(vec![FieldError::at("/channel", "is not a channel of this tenant")])
-            .with("knownChannels", known)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -242,13 +214,12 @@ mod tests {
             NOW,
         )
         .unwrap();
-        assert_eq!(wanted.channel, "log");
+        assert_eq!(wanted.goal, Goal::One(String::from("log")));
         assert_eq!(wanted.priority, Priority::Urgent);
         assert_eq!(wanted.envelope.format, Format::Markdown);
         assert_eq!(wanted.envelope.attachments.len(), 1);
         assert_eq!(wanted.send_at, Some(UnixMs(NOW.0 + 60_000)));
         assert_eq!(wanted.expires_at, Some(UnixMs(NOW.0 + 120_000)));
-        assert_eq!(read(json!({"channelId": "x", "message": "m"}), NOW).unwrap().channel, "x");
     }
 
     #[test]
@@ -260,20 +231,6 @@ mod tests {
         assert_eq!(pointers(json!({})), ["/channel", "/message"]);
         assert_eq!(pointers(json!([])), [""]);
         assert_eq!(pointers(json!({"channel": "a", "message": " \n"})), ["/message"]);
-    }
-
-    #[test]
-    fn a_reserved_field_is_refused_and_not_ignored() {
-        let body = json!({"channel": "a", "message": "m", "orderingKey": "k", "callbackUrl": "u"});
-        let problem = read(body, NOW).unwrap_err().to_json();
-        assert_eq!(problem["errors"][0]["pointer"], "/callbackUrl");
-        assert!(problem["errors"][1]["detail"].as_str().unwrap().contains("not supported yet"));
-    }
-
-    #[test]
-    fn two_names_of_the_channel_must_agree() {
-        let body = json!({"channel": "a", "channelId": "b", "message": "m"});
-        assert_eq!(pointers(body), ["/channelId"]);
     }
 
     #[test]

@@ -9,13 +9,13 @@ use axum::{
     response::IntoResponse,
 };
 use bytes::Bytes;
-use serde_json::Value;
 
 use super::{
     Shared,
     answer::{About, of_status},
     auth::Caller,
-    body, fits, idempotency, json, kinds, notification,
+    body, group, idempotency, json, kinds,
+    lookup::{To, prepare},
     notification::Wanted,
     prefer::Prefer,
     problem::Problem,
@@ -75,12 +75,20 @@ async fn accept(
     prefer: Prefer,
 ) -> Result<Response<Body>, Problem> {
     let now = shared.api.clock.now();
-    let (wanted, channel) = prepare(caller, json::parse(text)?, now)?;
+    let (wanted, to) = prepare(caller, json::parse(text)?, now)?;
     let key = idempotency::read(headers, text)?;
+    let wait = patience(&wanted, now, prefer);
+    let channel = match to {
+        To::One(channel) => channel,
+        To::Group(channels) => {
+            let asked = group::Asked { wanted: &wanted, channels: &channels, key, wait, now };
+            // Boxed, so that the common case need not carry the room for it.
+            return Box::pin(group::accept(shared, caller, asked)).await;
+        }
+    };
 
     let id = NotificationId::generate();
     // Everything that can miss the end is in place before the end can come.
-    let wait = patience(&wanted, now, prefer);
     let waiter = (!wait.is_zero()).then(|| shared.api.outcomes.register(id));
     let place = key.as_ref().map(|_| shared.answering.enter(id));
 
@@ -114,18 +122,6 @@ async fn accept(
     }
 }
 
-/// Everything that must be right before a notification is accepted.
-pub(super) fn prepare(
-    caller: &Caller,
-    value: Value,
-    now: UnixMs,
-) -> Result<(Wanted, &Channel), Problem> {
-    let wanted = notification::read(value, now)?;
-    let channel = notification::find_channel(&caller.tenant, &wanted.channel)?;
-    fits::check(&caller.generation, channel, &wanted.envelope)?;
-    Ok((wanted, channel))
-}
-
 /// How long to wait: not at all for what is not due before the wait would be over.
 fn patience(wanted: &Wanted, now: UnixMs, prefer: Prefer) -> Duration {
     let wait = prefer.wait();
@@ -154,18 +150,22 @@ pub(super) fn new_notification(
         payload: wanted.envelope.encode(),
         live_max: caller.tenant.limits.queue_max,
         parent: None,
-        ordering_key: None,
+        ordering_key: wanted.ordering_key.clone(),
     }
 }
 
 /// The end, if it comes in time and before the host goes down.
-async fn wait_for(shared: &Shared, mut waiter: Waiter, wait: Duration) -> Option<Ending> {
+pub(super) async fn wait_for(
+    shared: &Shared,
+    mut waiter: Waiter,
+    wait: Duration,
+) -> Option<Ending> {
     let _waiting = shared.api.metrics.waiting();
     tokio::time::timeout(wait, waiter.ending()).await.ok().flatten()
 }
 
 /// Answers a request whose key was used before.
-async fn repeat(
+pub(super) async fn repeat(
     shared: &Shared,
     caller: &Caller,
     first: NotificationId,
@@ -185,11 +185,7 @@ async fn repeat(
     let status = shared.api.store.status(caller.tenant.id, first).await;
     let result = match status.map_err(|error| store_failed(&error))? {
         Some(status) => of_status(&caller.tenant, &status),
-        None => Err(Problem::new(
-            kinds::STATE_CONFLICT,
-            "The key was used before, and the notification it made is not kept any more.",
-        )
-        .with("id", first.to_string())),
+        None => Box::pin(group::again(shared, &caller.tenant, first)).await,
     };
     let mut response = result.unwrap_or_else(IntoResponse::into_response);
     response.headers_mut().insert(IDEMPOTENCY_REPLAY, HeaderValue::from_static("true"));

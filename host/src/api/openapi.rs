@@ -21,7 +21,7 @@ use utoipa::{
     },
 };
 
-use super::{answer, batch, channels, health, views};
+use super::{admin, answer, batch, channels, events, health, replay, views};
 
 /// The name of the security scheme of tenants' keys.
 const TENANT_KEY: &str = "tenantKey";
@@ -74,7 +74,11 @@ fn components() -> Components {
     add::<answer::Accepted<'_>>(&mut schemas);
     add::<batch::BatchView>(&mut schemas);
     add::<views::NotificationPage>(&mut schemas);
-    add::<views::NotificationDetail>(&mut schemas);
+    add::<schemas::NotificationOrParent>(&mut schemas);
+    add::<schemas::ReplayRequest>(&mut schemas);
+    add::<replay::ReplayView>(&mut schemas);
+    add::<events::EventView>(&mut schemas);
+    add::<admin::AdminPage>(&mut schemas);
     add::<views::StateView>(&mut schemas);
     add::<channels::ChannelList>(&mut schemas);
     add::<health::HealthView>(&mut schemas);

@@ -192,7 +192,7 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn limits(rate_per_s: f64, burst: u32) -> TenantLimits {
-        TenantLimits { rate_per_s: Some(rate_per_s), burst, queue_max: 1 }
+        TenantLimits { rate_per_s: Some(rate_per_s), burst, queue_max: 1, weight: 1 }
     }
 
     fn goes(verdict: Verdict) -> bool {
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn tenants_without_a_rate_take_no_memory_and_are_not_limited() {
-        let none = TenantLimits { rate_per_s: None, burst: 1, queue_max: 1 };
+        let none = TenantLimits { rate_per_s: None, burst: 1, queue_max: 1, weight: 1 };
         assert!(Policy::of(&none).is_none());
         assert!(Policy::of(&limits(0.0, 1)).is_none());
         assert!(Policy::of(&limits(1e-300, 1)).is_none_or(|policy| policy.interval_ns > 0));

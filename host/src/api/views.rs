@@ -5,12 +5,12 @@ use serde::Serialize;
 use super::{answer::state_word, notification::priority_word};
 use crate::{
     envelope::Envelope,
-    ids::NotificationId,
+    ids::{ChannelName, NotificationId},
     store::{Attempt, Row, Status},
 };
 
 /// A notification in a listing.
-#[derive(Serialize, utoipa::ToSchema)]
+#[derive(Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct NotificationView {
     /// Its id (UUIDv7).
@@ -36,6 +36,10 @@ pub(super) struct NotificationView {
     /// What the last failed attempt said.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// The parent, if the request that made it went to several channels or has a fallback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    parent_id: Option<NotificationId>,
 }
 
 impl From<Row> for NotificationView {
@@ -51,12 +55,13 @@ impl From<Row> for NotificationView {
             replay_count: row.generation,
             provider_id: row.provider_id,
             error: row.last_error,
+            parent_id: row.parent,
         }
     }
 }
 
 /// A notification with all there is to know about it.
-#[derive(Serialize, utoipa::ToSchema)]
+#[derive(Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct NotificationDetail {
     #[serde(flatten)]
@@ -64,6 +69,14 @@ pub(super) struct NotificationDetail {
     /// When the next attempt is due, while there is one to come.
     #[serde(skip_serializing_if = "Option::is_none")]
     due_at: Option<String>,
+    /// The notification at the head of its `orderingKey`, while this one waits for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    blocked_by: Option<NotificationId>,
+    /// The channels that have given up before this one took over.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    took_over_from: Vec<ChannelName>,
     /// The message.
     message: String,
     /// Its title.
@@ -82,6 +95,8 @@ impl From<Status> for NotificationDetail {
         Self {
             notification: status.row.into(),
             due_at: status.due.map(crate::clock::UnixMs::rfc3339),
+            blocked_by: status.blocked_by,
+            took_over_from: envelope.took_over_from,
             message: envelope.message,
             title: envelope.title,
             target_id: envelope.target_id,
@@ -91,7 +106,7 @@ impl From<Status> for NotificationDetail {
 }
 
 /// One attempt.
-#[derive(Serialize, utoipa::ToSchema)]
+#[derive(Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct AttemptView {
     /// 0, or which replay it belongs to.

@@ -16,12 +16,12 @@ use crate::{
     api::{self, ApiState},
     clock::Clock,
     config::{self, Environment, Problem},
-    dispatch::Dispatch,
+    dispatch::{BreakerScope, BreakerStatus, Dispatch, Running},
     egress::Egress,
     generation::Current,
     ids::Digest,
     limits,
-    observe::{BindingReport, HealthBoard, Metrics},
+    observe::{BindingReport, BreakerReport, BreakersReport, HealthBoard, Metrics},
     outcomes::Outcomes,
     plugin_files::LastGood,
     reload::{self, Reloader, Trigger},
@@ -105,8 +105,12 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
         Engine::new().map_err(|error| start_error("the sandbox")(&format!("{error:#}")))?;
     let egress = Egress::new(&options.extra_roots_pem)
         .map_err(|error| start_error("outbound TLS")(&error))?;
-    let sandbox =
-        Sandbox::new(Arc::clone(&engine), egress, Arc::new(observers.clone()), tasks.clone());
+    let sandbox = Sandbox::new(
+        Arc::clone(&engine),
+        Arc::clone(&egress),
+        Arc::new(observers.clone()),
+        tasks.clone(),
+    );
     let mut reloader = Reloader::new(reload::Parts {
         config_dir: options.config_dir.clone(),
         sandbox: Arc::clone(&sandbox),
@@ -133,6 +137,7 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
         store: Arc::clone(&storage.store),
         current: Arc::clone(&current),
         sandbox: Arc::clone(&sandbox),
+        egress,
         outcomes: Arc::clone(&outcomes),
         observer: Arc::new(observers.clone()),
         clock: clock.clone(),
@@ -175,6 +180,8 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
         stopping: stopping.clone(),
         admin_key_hash: admin_key_hash(&options),
         bindings: bindings(&sandbox),
+        tasks: tasks.clone(),
+        breakers: breakers(&dispatching),
     };
     let address = listener.local_addr().map_err(|error| start_error("the listener")(&error))?;
     report::started(&current.load(), address);
@@ -259,6 +266,29 @@ fn bindings(sandbox: &Arc<Sandbox>) -> Arc<dyn Fn() -> Vec<BindingReport> + Send
                 in_flight: status.in_flight,
             })
             .collect()
+    })
+}
+
+fn breakers(dispatching: &Arc<Running>) -> Arc<dyn Fn() -> BreakersReport + Send + Sync> {
+    let dispatching = Arc::clone(dispatching);
+    Arc::new(move || {
+        let found = dispatching.breakers();
+        let scopes = BreakerScope::ALL.iter().map(|scope| scope.as_str());
+        let report = |one: BreakerStatus| BreakerReport {
+            scope: one.scope.as_str(),
+            plugin: one.plugin,
+            channel: one.lane.map(|lane| (lane.tenant, lane.channel)),
+            target: one.target.map(|target| target.to_string()),
+            state: one.state,
+            since: one.since,
+            until: one.until,
+            code: one.code,
+            detail: one.detail,
+        };
+        BreakersReport {
+            counts: scopes.zip(found.counts).collect(),
+            shown: found.shown.into_iter().map(report).collect(),
+        }
     })
 }
 

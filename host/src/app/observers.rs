@@ -9,12 +9,14 @@ use tokio::sync::mpsc;
 
 use super::trail::Trail;
 use crate::{
-    dispatch::{self, Running},
+    config::ThrottleScope,
+    dispatch::{self, BreakerScope, Running},
     egress::FetchError,
     generation::Generation,
     ids::PluginName,
     observe::{
-        EgressOutcome, Fault as FaultWord, HealthBoard, Metrics, ReloadOutcome, ReloadReport,
+        BreakerWord, EgressOutcome, Fault as FaultWord, HealthBoard, Metrics, ReloadOutcome,
+        ReloadReport, ThrottleWord,
     },
     reload::{self, Outcome, Report, Trial, Trigger},
     sandbox::{self, Fault, FaultKind, LoadedPlugin, Usage},
@@ -124,6 +126,24 @@ impl dispatch::Observer for Observers {
 
     fn lanes(&self, count: usize) {
         self.metrics.lanes(count);
+    }
+
+    fn breaker_opened(&self, plugin: &PluginName, scope: BreakerScope) -> Box<dyn Send> {
+        let word = match scope {
+            BreakerScope::Destination => BreakerWord::Destination,
+            BreakerScope::Credential => BreakerWord::Credential,
+            BreakerScope::Configuration => BreakerWord::Configuration,
+            BreakerScope::Provider => BreakerWord::Provider,
+        };
+        Box::new(self.metrics.plugin(plugin).breaker_opened(word))
+    }
+
+    fn throttled(&self, plugin: &PluginName, scope: ThrottleScope) {
+        let word = match scope {
+            ThrottleScope::Channel => ThrottleWord::Channel,
+            ThrottleScope::Destination => ThrottleWord::Destination,
+        };
+        self.metrics.plugin(plugin).throttled(word);
     }
 
     fn wanted(&self, plugin: &PluginName) {

@@ -6,10 +6,9 @@ use std::{
 };
 
 use clap::Args;
-use serde::Serialize;
 
 use super::{ConfigDir, console, exit};
-use crate::store::{Event, sqlite::Audit};
+use crate::store::{EventLine, sqlite::Audit};
 
 #[derive(Args, Debug)]
 pub(super) struct Options {
@@ -23,50 +22,8 @@ pub(super) struct Options {
     verify: bool,
 }
 
-/// One line.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Line<'a> {
-    seq: i64,
-    at: String,
-    /// The same in Unix milliseconds, as it is in the hash.
-    at_ms: i64,
-    kind: &'static str,
-    /// The number that stands for the kind in the hash.
-    kind_number: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tenant: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    notification: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    channel: Option<&'a str>,
-    attempt: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hash: Option<String>,
-}
-
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-impl<'a> From<&'a Event> for Line<'a> {
-    fn from(event: &'a Event) -> Self {
-        Self {
-            seq: event.seq,
-            at: event.at.rfc3339(),
-            at_ms: event.at.0,
-            kind: event.kind.word(),
-            kind_number: event.kind as i64,
-            tenant: event.tenant.map(|tenant| tenant.to_string()),
-            notification: event.notification.map(|id| id.to_string()),
-            channel: event.channel.as_ref().map(crate::ids::ChannelName::as_str),
-            attempt: event.attempt,
-            detail: event.detail.as_deref(),
-            hash: event.hash.as_ref().map(|hash| hex(hash)),
-        }
-    }
 }
 
 /// Why it ended before the end.
@@ -119,7 +76,7 @@ fn export(queue: &std::path::Path, verify: bool) -> Result<Audit, Stop> {
         }
         for event in &events {
             let line =
-                serde_json::to_string(&Line::from(event)).map_err(|error| because(&error))?;
+                serde_json::to_string(&EventLine::from(event)).map_err(|error| because(&error))?;
             written(writeln!(out, "{line}"))?;
         }
     }

@@ -8,6 +8,8 @@ mod init;
 mod json_lines;
 mod logging;
 mod openapi;
+mod remote;
+mod replay;
 mod send;
 mod serve;
 
@@ -55,6 +57,8 @@ enum Command {
     Check(check::Options),
     /// Sends one notification through a running host
     Send(send::Options),
+    /// Sends again what a running host has given up: one notification, or all dead ones
+    Replay(replay::Options),
     /// Copies the queue to a file; can run beside the host
     Backup(backup::BackupOptions),
     /// Puts a backup where the queue is to be; not beside a running host
@@ -135,6 +139,7 @@ pub fn run() -> ExitCode {
         Some(Command::Init(options)) => init::run(&options),
         Some(Command::Check(options)) => check::run(options),
         Some(Command::Send(options)) => send::run(options),
+        Some(Command::Replay(options)) => replay::run(options),
         Some(Command::Backup(options)) => backup::run_backup(options),
         Some(Command::Restore(options)) => backup::run_restore(options),
         Some(Command::Audit(options)) => audit::run(options),

@@ -132,19 +132,20 @@ fn same_tenant(old: &Tenant, new: &Tenant) -> bool {
         cors,
         limits,
         access_sources,
+        callbacks,
         channels: _,
         origin: _,
     } = old;
     (id, name, slug, key_hashes, key_envs)
         == (&new.id, &new.name, &new.slug, &new.key_hashes, &new.key_envs)
         && (domains, ports, plugins, cors) == (&new.domains, &new.ports, &new.plugins, &new.cors)
-        && (limits, access_sources) == (&new.limits, &new.access_sources)
+        && (limits, access_sources, callbacks) == (&new.limits, &new.access_sources, &new.callbacks)
 }
 
 fn same_channel(old: &Channel, new: &Channel) -> bool {
-    let Channel { name, plugin, options, secrets, fallback, retry, origin: _ } = old;
+    let Channel { name, plugin, options, secrets, fallback, retry, throttle, origin: _ } = old;
     (name, plugin, options, secrets) == (&new.name, &new.plugin, &new.options, &new.secrets)
-        && (fallback, retry) == (&new.fallback, &new.retry)
+        && (fallback, retry, throttle) == (&new.fallback, &new.retry, &new.throttle)
 }
 
 #[cfg(test)]

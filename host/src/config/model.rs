@@ -189,10 +189,64 @@ pub struct Tenant {
     pub limits: TenantLimits,
     /// `[tenant.access] sources`: client addresses that may call; empty: all.
     pub access_sources: Vec<AddressRange>,
+    /// Who is told how its notifications went.
+    pub callbacks: Vec<Arc<Callback>>,
     /// Its channels, the implicit ones of core plugins too.
     pub channels: BTreeMap<ChannelName, Arc<Channel>>,
     /// Where it stands.
     pub origin: Origin,
+}
+
+/// A `[[tenant.callback]]`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Callback {
+    /// Where to post to; none (`"*"`): where a request says (`callbackUrl`).
+    pub url: Option<Arc<str>>,
+    /// The key to sign with, and the one before it while receivers change over: `whsec_…`.
+    pub secrets: Vec<ChannelSecret>,
+    /// What is told.
+    pub events: BTreeSet<CallbackEvent>,
+    /// Address ranges that are allowed although the default policy denies them. Only where there
+    /// are some may a URL begin with `http://`.
+    pub addresses: Vec<AddressRange>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// What a callback tells.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum CallbackEvent {
+    /// The provider has it.
+    Delivered,
+    /// It was given up.
+    Failed,
+    /// An attempt failed, and there will be another.
+    Retrying,
+}
+
+impl CallbackEvent {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Delivered, Self::Failed, Self::Retrying];
+
+    /// Its name in `events`; in a payload behind `notification.`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::Retrying => "retrying",
+        }
+    }
+}
+
+impl Tenant {
+    /// The entry that says how to post to `url`; `requested`: a request names it.
+    #[must_use]
+    pub fn callback_for(&self, url: &str, requested: bool) -> Option<&Arc<Callback>> {
+        let named = |callback: &&Arc<Callback>| callback.url.as_deref() == Some(url);
+        let any = |callback: &&Arc<Callback>| requested && callback.url.is_none();
+        self.callbacks.iter().find(named).or_else(|| self.callbacks.iter().find(any))
+    }
 }
 
 /// `[tenant.limits]`.
@@ -204,6 +258,9 @@ pub struct TenantLimits {
     pub burst: u32,
     /// `queue`: live notifications.
     pub queue_max: u64,
+    /// `weight`: its share of the deliveries while there are more than can run at once, relative to
+    /// the other tenants'.
+    pub weight: u32,
 }
 
 /// A `[[channel]]` of channels.toml, its options merged.
@@ -221,6 +278,8 @@ pub struct Channel {
     pub fallback: Vec<ChannelName>,
     /// How failures are retried.
     pub retry: RetryPolicy,
+    /// How fast messages are handed to the plugin, where that is not as its manifest says.
+    pub throttle: Option<Throttle>,
     /// Where it stands.
     pub origin: Origin,
 }
@@ -261,6 +320,27 @@ pub struct RetryPolicy {
     pub on_unknown: OnUnknown,
 }
 
+/// `[channel.throttle]`: takes the place of the manifest's rates of the same scope.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Throttle {
+    /// `rate_per_s`: deliveries a second, in the long run.
+    pub rate_per_s: f64,
+    /// `burst`: deliveries at once after a rest.
+    pub burst: u32,
+    /// `per`: what is counted together.
+    pub per: ThrottleScope,
+}
+
+/// What a [`Throttle`] counts together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ThrottleScope {
+    /// Everything of the channel: what is sent with its credential.
+    #[default]
+    Channel,
+    /// What goes to one target of the channel.
+    Destination,
+}
+
 /// What to do when nobody knows whether the provider has the message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum OnUnknown {
@@ -278,7 +358,7 @@ impl Default for RetryPolicy {
         Self {
             attempts: limits::ATTEMPTS_DEFAULT,
             first: limits::RETRY_FIRST,
-            factor: 2.0,
+            factor: limits::RETRY_FACTOR,
             cap: limits::RETRY_CAP,
             span: limits::RETRY_SPAN,
             on_unknown: OnUnknown::Auto,

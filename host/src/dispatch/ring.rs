@@ -9,6 +9,7 @@ use std::{
     collections::{BinaryHeap, HashMap, HashSet, VecDeque},
 };
 
+use super::guards::Gate;
 use crate::{clock::UnixMs, ids::TenantId, limits, store::Lane};
 
 /// The schedule.
@@ -16,8 +17,20 @@ use crate::{clock::UnixMs, ids::TenantId, limits, store::Lane};
 pub(super) struct Ring {
     lanes: HashMap<Lane, LaneState>,
     turns: VecDeque<TenantId>,
-    tenants: HashMap<TenantId, VecDeque<Lane>>,
+    tenants: HashMap<TenantId, TenantState>,
     timers: BinaryHeap<Reverse<(UnixMs, Lane)>>,
+}
+
+#[derive(Debug, Default)]
+struct TenantState {
+    /// Its ready lanes, the next one first.
+    ready: VecDeque<Lane>,
+    /// Its lanes in `Ring::lanes`; with the last of them the tenant is forgotten.
+    lanes: usize,
+    /// What is left of its turn. Kept while its lanes are away for a delivery, or a tenant whose
+    /// jobs come one at a time would never get more than one a round, whatever its weight.
+    deficit: usize,
+    in_turns: bool,
 }
 
 #[derive(Debug, Default)]
@@ -43,7 +56,7 @@ pub(super) struct Turn {
 impl Ring {
     /// `lane` has a job due at `due`.
     pub(super) fn work(&mut self, lane: Lane, due: UnixMs, now: UnixMs) {
-        let state = self.lanes.entry(lane.clone()).or_default();
+        let state = self.state(&lane);
         if due <= now {
             state.has_due = true;
         } else if state.next.is_none_or(|known| due < known) {
@@ -62,9 +75,27 @@ impl Ring {
 
     /// `lane` takes no turn before `until`.
     pub(super) fn pause(&mut self, lane: Lane, until: UnixMs, now: UnixMs) {
-        let state = self.lanes.entry(lane.clone()).or_default();
-        state.paused_until = Some(until);
+        self.state(&lane).paused_until = Some(until);
         self.consider(lane, now);
+    }
+
+    fn state(&mut self, lane: &Lane) -> &mut LaneState {
+        self.lanes.entry(lane.clone()).or_insert_with(|| {
+            self.tenants.entry(lane.tenant).or_default().lanes += 1;
+            LaneState::default()
+        })
+    }
+
+    fn forget(&mut self, lane: &Lane) {
+        if self.lanes.remove(lane).is_none() {
+            return;
+        }
+        if let Some(tenant) = self.tenants.get_mut(&lane.tenant) {
+            tenant.lanes = tenant.lanes.saturating_sub(1);
+            if tenant.lanes == 0 && !tenant.in_turns {
+                self.tenants.remove(&lane.tenant);
+            }
+        }
     }
 
     /// Forgets all pauses.
@@ -89,17 +120,15 @@ impl Ring {
             state.next = None;
             state.has_due = true;
         }
-        let wake = if state.has_due { state.paused_until } else { state.next };
-        if let Some(wake) = wake
-            && state.timer.is_none_or(|set| wake < set)
-        {
-            state.timer = Some(wake);
-            self.timers.push(Reverse((wake, lane.clone())));
+        let (has_due, paused) = (state.has_due, state.paused_until.is_some());
+        if paused || !has_due {
+            self.set_timer(lane.clone());
         }
-        if !state.has_due {
+        let Some(state) = self.lanes.get_mut(&lane) else { return };
+        if !has_due {
             let idle = state.in_flight == 0 && state.paused_until.is_none() && !state.in_ring;
             if idle && state.next.is_none() {
-                self.lanes.remove(&lane);
+                self.forget(&lane);
             }
             return;
         }
@@ -107,11 +136,27 @@ impl Ring {
             return;
         }
         state.in_ring = true;
-        let queue = self.tenants.entry(lane.tenant).or_default();
-        if queue.is_empty() {
-            self.turns.push_back(lane.tenant);
+        let tenant = self.tenants.entry(lane.tenant).or_default();
+        if !tenant.in_turns {
+            tenant.in_turns = true;
+            match tenant.deficit {
+                0 => self.turns.push_back(lane.tenant),
+                _ => self.turns.push_front(lane.tenant),
+            }
         }
-        queue.push_back(lane);
+        tenant.ready.push_back(lane);
+    }
+
+    /// Wakes `lane` when its pause is over, or its next job is due.
+    fn set_timer(&mut self, lane: Lane) {
+        let Some(state) = self.lanes.get_mut(&lane) else { return };
+        let wake = if state.has_due { state.paused_until } else { state.next };
+        if let Some(wake) = wake
+            && state.timer.is_none_or(|set| wake < set)
+        {
+            state.timer = Some(wake);
+            self.timers.push(Reverse((wake, lane)));
+        }
     }
 
     /// Moves lanes whose time has come into the ring.
@@ -139,14 +184,15 @@ impl Ring {
         self.lanes.get(lane).map_or(0, |state| state.in_flight)
     }
 
-    /// Gives out turns for at most `slots` jobs. `capacity` says how many deliveries a lane may
-    /// have in flight. What is given out counts as in flight until [`Self::leased`] says how much
-    /// of it was used.
+    /// Gives out turns for at most `slots` jobs. `gate` says whether a lane may go and with how many
+    /// deliveries at once, `weight` how many times [`limits::FAIRNESS_QUANTUM`] a tenant's turn is.
+    /// What is given out counts as in flight until [`Self::leased`] says how much of it was used.
     pub(super) fn turns(
         &mut self,
         mut slots: usize,
         now: UnixMs,
-        capacity: impl Fn(&Lane) -> usize,
+        mut gate: impl FnMut(&Lane) -> Gate,
+        weight: impl Fn(TenantId) -> usize,
     ) -> Vec<Turn> {
         let mut turns = Vec::new();
         // Each tenant once around at most: what is left is for the next call, with fresh news.
@@ -154,37 +200,54 @@ impl Ring {
             if slots == 0 {
                 break;
             }
-            let Some(tenant) = self.turns.pop_front() else { break };
-            let mut quantum = limits::FAIRNESS_QUANTUM;
-            let queue_length = self.tenants.get(&tenant).map_or(0, VecDeque::len);
-            for _ in 0..queue_length {
-                if quantum == 0 || slots == 0 {
+            let Some(id) = self.turns.pop_front() else { break };
+            let Some(tenant) = self.tenants.get_mut(&id) else { continue };
+            tenant.in_turns = false;
+            let mut deficit = match tenant.deficit {
+                0 => limits::FAIRNESS_QUANTUM.saturating_mul(weight(id)),
+                left => left,
+            };
+            let mut ready = std::mem::take(&mut tenant.ready);
+            for _ in 0..ready.len() {
+                if deficit == 0 || slots == 0 {
                     break;
                 }
-                let Some(lane) = self.tenants.get_mut(&tenant).and_then(VecDeque::pop_front) else {
-                    break;
-                };
+                let Some(lane) = ready.pop_front() else { break };
                 let Some(state) = self.lanes.get_mut(&lane) else { continue };
                 state.in_ring = false;
-                if state.paused_until.is_some_and(|until| until > now) {
-                    self.consider(lane, now);
-                    continue;
+                if state.paused_until.is_none_or(|until| until <= now) {
+                    match gate(&lane) {
+                        Gate::Until(until) => state.paused_until = Some(until),
+                        Gate::Room(room) => {
+                            let room = room.saturating_sub(state.in_flight);
+                            let max = room.min(deficit).min(slots);
+                            // Full: `finished` brings it back.
+                            if max > 0 {
+                                state.in_flight += max;
+                                deficit -= max;
+                                slots -= max;
+                                turns.push(Turn { lane, max });
+                            }
+                            continue;
+                        }
+                    }
                 }
-                let room = capacity(&lane).saturating_sub(state.in_flight);
-                let max = room.min(quantum).min(slots);
-                if max == 0 {
-                    // Full: `finished` brings it back.
-                    continue;
-                }
-                state.in_flight += max;
-                quantum -= max;
-                slots -= max;
-                turns.push(Turn { lane, max });
+                self.set_timer(lane);
             }
-            match self.tenants.get(&tenant) {
-                Some(queue) if queue.is_empty() => drop(self.tenants.remove(&tenant)),
-                Some(_) => self.turns.push_back(tenant),
-                None => {}
+            let Some(tenant) = self.tenants.get_mut(&id) else { continue };
+            tenant.deficit = deficit;
+            tenant.ready = ready;
+            if tenant.ready.is_empty() {
+                continue;
+            }
+            tenant.in_turns = true;
+            match deficit {
+                // The slots ended within its turn, which goes on when there are some again.
+                1.. if slots == 0 => self.turns.push_front(id),
+                _ => {
+                    tenant.deficit = 0;
+                    self.turns.push_back(id);
+                }
             }
         }
         turns
@@ -197,6 +260,11 @@ impl Ring {
         if used < turn.max {
             // Nothing more is due. Work that comes, or came in this moment, is hinted at again.
             state.has_due = false;
+            if let Some(tenant) = self.tenants.get_mut(&turn.lane.tenant)
+                && tenant.ready.is_empty()
+            {
+                tenant.deficit = 0;
+            }
         }
         self.consider(turn.lane.clone(), now);
     }
@@ -224,7 +292,7 @@ mod tests {
     fn tenants_take_turns_however_many_lanes_they_have() {
         let (a1, a2, b1) = (lane(1, "a"), lane(1, "b"), lane(2, "a"));
         let mut ring = ring(&[a1.clone(), a2.clone(), b1.clone()]);
-        let turns = ring.turns(1000, NOW, |_| 100);
+        let turns = ring.turns(1000, NOW, |_| Gate::Room(100), |_| 1);
         let of = |tenant: &Lane| -> usize {
             turns.iter().filter(|turn| turn.lane.tenant == tenant.tenant).map(|turn| turn.max).sum()
         };
@@ -233,8 +301,11 @@ mod tests {
         for turn in &turns {
             ring.leased(turn, turn.max, NOW);
         }
-        let second: Vec<_> =
-            ring.turns(1000, NOW, |_| 100).into_iter().map(|turn| turn.lane).collect();
+        let second: Vec<_> = ring
+            .turns(1000, NOW, |_| Gate::Room(100), |_| 1)
+            .into_iter()
+            .map(|turn| turn.lane)
+            .collect();
         assert!(second.contains(&a2), "the lane that got nothing is next: {second:?}");
     }
 
@@ -242,25 +313,25 @@ mod tests {
     fn a_full_lane_takes_no_turn_until_a_delivery_is_over() {
         let full = lane(1, "a");
         let mut ring = ring(std::slice::from_ref(&full));
-        let turns = ring.turns(10, NOW, |_| 2);
+        let turns = ring.turns(10, NOW, |_| Gate::Room(2), |_| 1);
         assert_eq!(turns, [Turn { lane: full.clone(), max: 2 }]);
         ring.leased(&turns[0], 2, NOW);
-        assert_eq!(ring.turns(10, NOW, |_| 2), []);
+        assert_eq!(ring.turns(10, NOW, |_| Gate::Room(2), |_| 1), []);
         ring.finished(full.clone(), NOW);
-        assert_eq!(ring.turns(10, NOW, |_| 2), [Turn { lane: full, max: 1 }]);
+        assert_eq!(ring.turns(10, NOW, |_| Gate::Room(2), |_| 1), [Turn { lane: full, max: 1 }]);
     }
 
     #[test]
     fn a_lane_without_work_leaves_and_comes_back_with_work() {
         let only = lane(1, "a");
         let mut ring = ring(std::slice::from_ref(&only));
-        let turns = ring.turns(10, NOW, |_| 4);
+        let turns = ring.turns(10, NOW, |_| Gate::Room(4), |_| 1);
         ring.leased(&turns[0], 0, NOW);
         assert_eq!(ring.in_flight(&only), 0);
-        assert_eq!(ring.turns(10, NOW, |_| 4), []);
+        assert_eq!(ring.turns(10, NOW, |_| Gate::Room(4), |_| 1), []);
         assert!(ring.lanes.is_empty(), "nothing is kept of a lane without work");
         ring.work(only, NOW, NOW);
-        assert_eq!(ring.turns(10, NOW, |_| 4).len(), 1);
+        assert_eq!(ring.turns(10, NOW, |_| Gate::Room(4), |_| 1).len(), 1);
     }
 
     #[test]
@@ -268,12 +339,15 @@ mod tests {
         let only = lane(1, "a");
         let mut ring = ring(std::slice::from_ref(&only));
         ring.work(only.clone(), UnixMs(1_200), NOW);
-        let turns = ring.turns(10, NOW, |_| 4);
+        let turns = ring.turns(10, NOW, |_| Gate::Room(4), |_| 1);
         ring.leased(&turns[0], 1, NOW);
         ring.finished(only.clone(), NOW);
         assert_eq!(ring.next_timer(), Some(UnixMs(1_200)));
         ring.tick(UnixMs(1_200));
-        assert_eq!(ring.turns(10, UnixMs(1_200), |_| 4), [Turn { lane: only, max: 4 }]);
+        assert_eq!(
+            ring.turns(10, UnixMs(1_200), |_| Gate::Room(4), |_| 1),
+            [Turn { lane: only, max: 4 }]
+        );
     }
 
     #[test]
@@ -283,11 +357,79 @@ mod tests {
         ring.work(later.clone(), UnixMs(2_000), NOW);
         ring.pause(paused.clone(), UnixMs(3_000), NOW);
         ring.work(paused.clone(), NOW, NOW);
-        assert_eq!(ring.turns(10, NOW, |_| 4), []);
+        assert_eq!(ring.turns(10, NOW, |_| Gate::Room(4), |_| 1), []);
         assert_eq!(ring.next_timer(), Some(UnixMs(2_000)));
         ring.tick(UnixMs(2_000));
-        assert_eq!(ring.turns(10, UnixMs(2_000), |_| 4), [Turn { lane: later, max: 4 }]);
+        assert_eq!(
+            ring.turns(10, UnixMs(2_000), |_| Gate::Room(4), |_| 1),
+            [Turn { lane: later, max: 4 }]
+        );
         ring.resume_all(UnixMs(2_000));
-        assert_eq!(ring.turns(10, UnixMs(2_000), |_| 4), [Turn { lane: paused, max: 4 }]);
+        assert_eq!(
+            ring.turns(10, UnixMs(2_000), |_| Gate::Room(4), |_| 1),
+            [Turn { lane: paused, max: 4 }]
+        );
+    }
+
+    /// Serves one slot at a time, as under a load that fills all of them; who got how many of `all`.
+    fn served(ring: &mut Ring, all: usize, heavy: TenantId) -> usize {
+        let mut count = 0;
+        for _ in 0..all {
+            let weight = |id| if id == heavy { 3 } else { 1 };
+            let turns = ring.turns(1, NOW, |_| Gate::Room(100), weight);
+            for turn in &turns {
+                count += usize::from(turn.lane.tenant == heavy);
+                ring.leased(turn, turn.max, NOW);
+                ring.finished(turn.lane.clone(), NOW);
+            }
+        }
+        count
+    }
+
+    #[test]
+    fn a_heavier_tenant_gets_so_many_times_more_even_one_slot_at_a_time() {
+        let (a, b) = (lane(1, "a"), lane(2, "a"));
+        let mut both = ring(&[a.clone(), b]);
+        let round = limits::FAIRNESS_QUANTUM * 4;
+        let got = served(&mut both, round * 2, a.tenant);
+        assert_eq!(got, round * 2 * 3 / 4);
+        let mut alone = ring(&[a.clone(), lane(1, "b"), lane(2, "a"), lane(2, "b")]);
+        assert_eq!(served(&mut alone, round * 2, a.tenant), round * 2 * 3 / 4);
+    }
+
+    #[test]
+    fn a_lane_that_the_gate_holds_back_takes_no_turn_until_then() {
+        let (held, free) = (lane(1, "a"), lane(1, "b"));
+        let mut ring = ring(&[held.clone(), free.clone()]);
+        let gate = |until: UnixMs| {
+            let held = held.clone();
+            move |lane: &Lane| match *lane == held {
+                true => Gate::Until(until),
+                false => Gate::Room(4),
+            }
+        };
+        let turns = ring.turns(10, NOW, gate(UnixMs(2_000)), |_| 1);
+        assert_eq!(turns, [Turn { lane: free.clone(), max: 4 }]);
+        ring.leased(&turns[0], 0, NOW);
+        assert_eq!(ring.next_timer(), Some(UnixMs(2_000)));
+        let asked = std::cell::Cell::new(0);
+        let count = |_: &Lane| {
+            asked.set(asked.get() + 1);
+            Gate::Room(1)
+        };
+        assert_eq!(ring.turns(10, NOW, count, |_| 1), []);
+        assert_eq!(asked.get(), 0, "it is out of the ring, and not asked for again and again");
+        ring.tick(UnixMs(2_000));
+        let turns = ring.turns(10, UnixMs(2_000), |_| Gate::Room(1), |_| 1);
+        assert_eq!(turns, [Turn { lane: held, max: 1 }]);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_a_tenant_without_work() {
+        let only = lane(1, "a");
+        let mut ring = ring(std::slice::from_ref(&only));
+        let turns = ring.turns(1, NOW, |_| Gate::Room(4), |_| 1);
+        ring.leased(&turns[0], 0, NOW);
+        assert!(ring.lanes.is_empty() && ring.tenants.is_empty() && ring.turns.is_empty());
     }
 }

@@ -6,13 +6,15 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Dispatch, Finished,
-    delivery::{self, Completed},
+    Finished,
+    delivery::{self, Starter},
+    guards::Gate,
     ring::{Ring, Turn},
 };
 use crate::{
     clock::UnixMs,
     generation::Generation,
+    ids::TenantId,
     limits,
     store::{Lane, Leased, Want},
 };
@@ -24,8 +26,7 @@ const STORE_PAUSE_FIRST: Duration = Duration::from_millis(50);
 const STORE_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 pub(super) struct Scheduler {
-    dispatch: Dispatch,
-    completed: mpsc::Sender<Completed>,
+    starter: Starter,
     finished: mpsc::Receiver<Vec<Finished>>,
     stopping: CancellationToken,
     nudge: Arc<Notify>,
@@ -35,14 +36,13 @@ pub(super) struct Scheduler {
 
 impl Scheduler {
     pub(super) fn new(
-        dispatch: Dispatch,
-        completed: mpsc::Sender<Completed>,
+        starter: Starter,
         finished: mpsc::Receiver<Vec<Finished>>,
         stopping: CancellationToken,
         nudge: Arc<Notify>,
     ) -> Self {
         let ring = Ring::default();
-        Self { dispatch, completed, finished, stopping, nudge, ring, in_flight: 0 }
+        Self { starter, finished, stopping, nudge, ring, in_flight: 0 }
     }
 
     /// Runs until it is told to stop and the last delivery is over.
@@ -50,7 +50,7 @@ impl Scheduler {
         let mut look = tokio::time::interval(LOOK_AGAIN);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut pause = STORE_PAUSE_FIRST;
-        let store = Arc::clone(&self.dispatch.store);
+        let store = Arc::clone(&self.starter.dispatch.store);
         let stopping = self.stopping.clone();
         let nudge = Arc::clone(&self.nudge);
         // Both live as long as the loop: to enter and leave the runtime's lists at every turn costs
@@ -74,7 +74,7 @@ impl Scheduler {
             }
             let next = self.ring.next_timer();
             if let Some(at) = next.filter(|_| next != timer_set) {
-                let left = at.since(self.dispatch.clock.now());
+                let left = at.since(self.starter.dispatch.clock.now());
                 timer.as_mut().reset(tokio::time::Instant::now() + left);
             }
             timer_set = next;
@@ -83,7 +83,10 @@ impl Scheduler {
                 Some(finished) = self.finished.recv() => self.finish(finished),
                 () = store.hints().changed() => {}
                 _ = look.tick() => self.look().await,
-                () = nudge.notified() => self.ring.resume_all(self.dispatch.clock.now()),
+                () = nudge.notified() => {
+                    self.starter.guards.adopt(&self.starter.dispatch.current.load());
+                    self.ring.resume_all(self.starter.dispatch.clock.now());
+                }
                 () = &mut timer, if timer_set.is_some() => timer_set = None,
                 () = &mut stopped, if !stopping.is_cancelled() => {}
             }
@@ -97,29 +100,26 @@ impl Scheduler {
     }
 
     fn finish(&mut self, finished: Vec<Finished>) {
-        let now = self.dispatch.clock.now();
+        let now = self.starter.dispatch.clock.now();
         for one in finished {
             self.in_flight = self.in_flight.saturating_sub(1);
-            if let Some(pause) = one.pause {
-                self.ring.pause(one.lane.clone(), now.after(pause), now);
-            }
             self.ring.finished(one.lane, now);
         }
     }
 
     fn take_hints(&mut self) {
-        let now = self.dispatch.clock.now();
-        for (lane, due) in self.dispatch.store.hints().take() {
+        let now = self.starter.dispatch.clock.now();
+        for (lane, due) in self.starter.dispatch.store.hints().take() {
             self.ring.work(lane, due, now);
         }
         self.ring.tick(now);
     }
 
     async fn look(&mut self) {
-        match self.dispatch.store.ready().await {
+        match self.starter.dispatch.store.ready().await {
             Ok(lanes) => {
-                let now = self.dispatch.clock.now();
-                self.dispatch.observer.lanes(lanes.len());
+                let now = self.starter.dispatch.clock.now();
+                self.starter.dispatch.observer.lanes(lanes.len());
                 for ready in lanes {
                     self.ring.work(ready.lane, ready.due, now);
                 }
@@ -132,15 +132,21 @@ impl Scheduler {
     async fn lease(&mut self) -> Result<(), crate::store::StoreError> {
         loop {
             let slots = limits::DELIVERIES_AT_ONCE.saturating_sub(self.in_flight);
-            let generation = self.dispatch.current.load();
-            let now = self.dispatch.clock.now();
-            let turns = self.ring.turns(slots, now, |lane| capacity(&generation, lane));
+            let generation = self.starter.dispatch.current.load();
+            let now = self.starter.dispatch.clock.now();
+            let starter = &self.starter;
+            let turns = self.ring.turns(
+                slots,
+                now,
+                |lane| gate(&generation, starter, lane, now),
+                |tenant| weight(&generation, tenant),
+            );
             if turns.is_empty() {
                 return Ok(());
             }
             let wants =
                 turns.iter().map(|turn| Want { lane: turn.lane.clone(), max: turn.max }).collect();
-            match self.dispatch.store.lease(wants, lease_ttl(&generation)).await {
+            match self.starter.dispatch.store.lease(wants, lease_ttl(&generation)).await {
                 Ok(leased) => self.hand_over(&generation, &turns, leased),
                 Err(error) => {
                     for turn in &turns {
@@ -161,7 +167,7 @@ impl Scheduler {
     }
 
     fn hand_over(&mut self, generation: &Arc<Generation>, turns: &[Turn], leased: Vec<Leased>) {
-        let now = self.dispatch.clock.now();
+        let now = self.starter.dispatch.clock.now();
         for turn in turns {
             let used = leased.iter().filter(|leased| leased.lane == turn.lane).count();
             self.ring.leased(turn, used, now);
@@ -169,23 +175,38 @@ impl Scheduler {
         self.in_flight += leased.len();
         for leased in leased {
             let lane = leased.lane.clone();
-            if let Some(pause) =
-                delivery::begin(&self.dispatch, generation, &self.completed, leased)
-            {
-                let now: UnixMs = self.dispatch.clock.now();
+            if let Some(pause) = delivery::begin(&self.starter, generation, leased) {
+                let now: UnixMs = self.starter.dispatch.clock.now();
                 self.ring.pause(lane, now.after(pause), now);
             }
         }
     }
 }
 
-/// How many deliveries a lane may have in flight: as many as its channel may have instances. A lane
-/// that has lost its channel gets one at a time, to find out that it has.
-fn capacity(generation: &Generation, lane: &Lane) -> usize {
-    generation
-        .channel(lane.tenant, &lane.channel)
-        .and_then(|channel| generation.config.plugins.get(&channel.plugin))
-        .map_or(1, |plugin| plugin.limits.instances_max)
+/// Whether a lane may go: with as many deliveries as its channel may have instances, unless
+/// something holds it back. A lane that has lost its channel gets one at a time, to find out that it
+/// has.
+fn gate(generation: &Generation, starter: &Starter, lane: &Lane, now: UnixMs) -> Gate {
+    let Some(channel) = starter.postman.channel_of(generation, lane) else {
+        return Gate::Room(1);
+    };
+    let instances = match lane.channel.is_callbacks() {
+        true => limits::CALLBACKS_AT_ONCE,
+        false => {
+            let plugin = generation.config.plugins.get(&channel.plugin);
+            plugin.map_or(1, |plugin| plugin.limits.instances_max)
+        }
+    };
+    match starter.guards.gate(generation, channel, lane, now) {
+        Gate::Room(room) => Gate::Room(room.min(instances)),
+        until @ Gate::Until(_) => until,
+    }
+}
+
+/// A tenant's share of the deliveries, relative to the others'.
+fn weight(generation: &Generation, tenant: TenantId) -> usize {
+    let tenant = generation.config.tenants.get(&tenant);
+    tenant.map_or(1, |tenant| tenant.limits.weight as usize)
 }
 
 /// Longer than the longest call that any plugin may make, with the start of an instance before it.

@@ -1,19 +1,23 @@
 //! The settler: turns reports into what is on disk, many in one transaction, and then tells.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
 use super::{
     Dispatch, Finished,
     delivery::{Completed, End},
-    policy::{self, Case, Next},
+    follow::{self, Became, Following},
+    guards::{Guards, Ticket},
+    policy::{self, Case, Next, Verdict},
+    short,
 };
 use crate::{
-    limits,
+    clock::UnixMs,
+    ids::NotificationId,
     outcomes::Ending,
-    sandbox::{Outcome, RetryScope},
-    store::{self, Attempt, Settle, Settled, StoreError},
+    sandbox::{Outcome, Problem, Report},
+    store::{self, Attempt, Leased, NewNotification, ParentEnd, Settle, Settled, StoreError},
 };
 
 /// How many reports are written together at most.
@@ -23,6 +27,7 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) struct Settler {
     dispatch: Dispatch,
+    guards: Arc<Guards>,
     completed: mpsc::Receiver<Completed>,
     finished: mpsc::Sender<Vec<Finished>>,
 }
@@ -31,16 +36,20 @@ pub(super) struct Settler {
 struct News {
     finished: Finished,
     ending: Option<Ending>,
-    id: crate::ids::NotificationId,
+    id: NotificationId,
+    parent: Option<NotificationId>,
+    /// What goes on in its place: whoever waits for this one waits for that one now.
+    takes_over: Option<NotificationId>,
 }
 
 impl Settler {
     pub(super) const fn new(
         dispatch: Dispatch,
+        guards: Arc<Guards>,
         completed: mpsc::Receiver<Completed>,
         finished: mpsc::Sender<Vec<Finished>>,
     ) -> Self {
-        Self { dispatch, completed, finished }
+        Self { dispatch, guards, completed, finished }
     }
 
     /// Runs until nobody can complete a delivery any more.
@@ -73,13 +82,21 @@ impl Settler {
         };
         let mut finished = Vec::with_capacity(news.len());
         for (one, result) in news.into_iter().zip(results) {
-            if result == Settled::LeaseLost {
-                tracing::warn!(
+            match result {
+                Settled::LeaseLost => tracing::warn!(
                     notification = %one.id,
                     "its lease had run out before it was settled: it may be delivered twice"
-                );
-            } else if let Some(ending) = one.ending {
-                self.dispatch.outcomes.tell(one.id, ending);
+                ),
+                Settled::Done { parent } => {
+                    if let (Some(id), Some(end), Some(ending)) = (one.parent, parent, &one.ending) {
+                        self.dispatch.outcomes.tell(id, of_all(end, ending));
+                    }
+                    match (one.takes_over, one.ending) {
+                        (Some(next), _) => self.dispatch.outcomes.pass_on(one.id, next),
+                        (None, Some(ending)) => self.dispatch.outcomes.tell(one.id, ending),
+                        (None, None) => {}
+                    }
+                }
             }
             finished.push(one.finished);
         }
@@ -87,87 +104,122 @@ impl Settler {
         drop(self.finished.send(finished).await);
     }
 
-    fn decide(&self, completed: Completed) -> (Settle, News) {
+    fn decide(&self, mut completed: Completed) -> (Settle, News) {
         let now = self.dispatch.clock.now();
-        let Completed { token, id, lane, started, .. } = &completed;
-        let (outcome, attempt, ending, pause) = match &completed.end {
+        let Decided { outcome, attempt, ending, follow, takes_over } = match &completed.end {
             // The scheduler has paused the lane when it handed over. Doing so again from here could
             // come after the reload that ended the pause.
-            End::NotTried => (store::Outcome::Release { due: now }, None, None, None),
+            End::NotTried => Decided::release(now),
+            End::Waits { until } => Decided::release(*until),
             End::Hopeless { word, code, detail } => {
-                if let Some(plugin) = &completed.plugin {
-                    self.dispatch.observer.attempt(plugin, word, None);
-                }
-                let attempt = Attempt {
-                    started: *started,
-                    took_ms: 0,
-                    outcome: String::from(*word),
-                    code: Some(String::from(*code)),
-                    detail: Some(short(detail)),
-                    provider_id: None,
-                    digest: None,
-                };
-                let ending = dead(&attempt);
-                (store::Outcome::Dead, Some(attempt), Some(ending), None)
+                let (code, detail) = (Some(String::from(*code)), Some(detail.clone()));
+                let verdict = Verdict { word, code, detail, next: Next::Dead };
+                self.written(&completed, verdict, None)
+            }
+            End::Misconfigured { code, detail, probe } => {
+                let problem = Problem { code: code.clone(), detail: detail.clone() };
+                let case = case(&completed, *probe, now);
+                let verdict = policy::decide(&Outcome::Misconfigured(problem), &case);
+                self.written(&completed, verdict, None)
             }
             End::Called(report) => {
-                let case = Case {
-                    policy: completed.policy,
-                    since: completed.since,
-                    expires: completed.expires,
-                    attempt: token.attempt,
-                    deduplicates: completed.deduplicates,
-                    now,
-                    jitter: fastrand::f64(),
-                };
-                let verdict = policy::decide(&report.outcome, &case);
-                if let Some(plugin) = &completed.plugin {
-                    self.dispatch.observer.attempt(plugin, verdict.word, Some(report.took));
+                let ticket = completed.ticket.take();
+                let probe = ticket.as_ref().is_some_and(Ticket::is_probe);
+                if let Some(ticket) = ticket {
+                    let contact = report.usage.contact.as_ref();
+                    let current = self.dispatch.current.load();
+                    self.guards.record(ticket, &report.outcome, contact, &current, now);
                 }
-                let provider_id = match &report.outcome {
-                    Outcome::Delivered { provider_id, .. } => provider_id.as_deref().map(short),
-                    _ => None,
-                };
-                let attempt = Attempt {
-                    started: *started,
-                    took_ms: u32::try_from(report.took.as_millis()).unwrap_or(u32::MAX),
-                    outcome: String::from(verdict.word),
-                    code: verdict.code.as_deref().map(short),
-                    detail: verdict.detail.as_deref().map(short),
-                    provider_id,
-                    digest: Some(report.digest.to_string()),
-                };
-                let (outcome, ending) = match verdict.next {
-                    Next::Delivered => {
-                        let provider_id = attempt.provider_id.clone();
-                        (store::Outcome::Delivered, Some(Ending::Delivered { provider_id }))
-                    }
-                    Next::Retry { due } => (store::Outcome::Retry { due, counts: true }, None),
-                    Next::Dead => (store::Outcome::Dead, Some(dead(&attempt))),
-                };
-                tell_log(&completed, &attempt, verdict.next);
-                (outcome, Some(attempt), ending, lane_pause(&report.outcome))
+                let verdict = policy::decide(&report.outcome, &case(&completed, probe, now));
+                self.written(&completed, verdict, Some(report))
             }
         };
-        let finished = Finished { lane: lane.clone(), pause };
-        let settle = Settle { token: token.clone(), outcome, attempt, follow: Vec::new() };
-        (settle, News { finished, ending, id: *id })
+        let Leased { token, id, lane, parent, .. } = completed.leased;
+        let settle = Settle { token, outcome, attempt, follow };
+        (settle, News { finished: Finished { lane }, ending, id, parent, takes_over })
+    }
+
+    /// A verdict as it is stored and told. `report`: none when the plugin was not called.
+    fn written(&self, completed: &Completed, verdict: Verdict, report: Option<&Report>) -> Decided {
+        if let Some(plugin) = &completed.plugin {
+            self.dispatch.observer.attempt(plugin, verdict.word, report.map(|report| report.took));
+        }
+        let provider_id = match report.map(|report| &report.outcome) {
+            Some(Outcome::Delivered { provider_id, .. }) => provider_id.as_deref().map(short),
+            _ => None,
+        };
+        let took_ms = report.map_or(0, |report| report.took.as_millis());
+        let attempt = Attempt {
+            started: completed.started,
+            took_ms: u32::try_from(took_ms).unwrap_or(u32::MAX),
+            outcome: String::from(verdict.word),
+            code: verdict.code.as_deref().map(short),
+            detail: verdict.detail.as_deref().map(short),
+            provider_id,
+            digest: report.map(|report| report.digest.to_string()),
+        };
+        tell_log(completed, &attempt, verdict.next);
+        let (outcome, ending) = match verdict.next {
+            Next::Delivered => {
+                let provider_id = attempt.provider_id.clone();
+                (store::Outcome::Delivered, Some(Ending::Delivered { provider_id }))
+            }
+            Next::Retry { due, counts } => (store::Outcome::Retry { due, counts }, None),
+            Next::Dead => (store::Outcome::Dead, Some(dead(&attempt))),
+        };
+        let became = match verdict.next {
+            Next::Delivered => Became::Delivered,
+            Next::Retry { .. } => Became::Retrying,
+            Next::Dead => Became::Dead,
+        };
+        let generation = self.dispatch.current.load();
+        let Following { new, takes_over } =
+            follow::of(&generation, completed, &attempt, became, self.dispatch.clock.now());
+        if let (Some(_), Some(next)) = (takes_over, new.first()) {
+            tracing::info!(
+                notification = %completed.leased.id, channel = %completed.leased.lane.channel,
+                next = %next.id, next_channel = %next.lane.channel,
+                "another channel takes over"
+            );
+        }
+        Decided { outcome, attempt: Some(attempt), ending, follow: new, takes_over }
     }
 }
 
-/// Other messages of the lane wait as well when the failure is not about this one alone.
-fn lane_pause(outcome: &Outcome) -> Option<Duration> {
-    match outcome {
-        Outcome::Retry { after: Some(after), scope, .. } => match scope {
-            RetryScope::Message | RetryScope::Destination => None,
-            RetryScope::Credential | RetryScope::Provider => Some(*after),
-        },
-        _ => None,
+/// What becomes of a delivery.
+struct Decided {
+    outcome: store::Outcome,
+    attempt: Option<Attempt>,
+    ending: Option<Ending>,
+    follow: Vec<NewNotification>,
+    takes_over: Option<NotificationId>,
+}
+
+impl Decided {
+    const fn release(due: UnixMs) -> Self {
+        let outcome = store::Outcome::Release { due };
+        Self { outcome, attempt: None, ending: None, follow: Vec::new(), takes_over: None }
+    }
+}
+
+fn case(completed: &Completed, probe: bool, now: UnixMs) -> Case {
+    Case {
+        policy: completed.policy,
+        since: completed.since,
+        expires: completed.leased.expires,
+        budget_end: completed.budget_end,
+        attempt: completed.leased.token.attempt,
+        tries: completed.leased.tries,
+        deduplicates: completed.deduplicates,
+        // One that has another channel need not wait for this one to be mended.
+        probe: probe && !completed.has_next,
+        now,
+        jitter: fastrand::f64(),
     }
 }
 
 fn tell_log(completed: &Completed, attempt: &Attempt, next: Next) {
-    let Completed { id, lane, token, .. } = completed;
+    let Leased { id, lane, token, .. } = &completed.leased;
     let number = token.attempt;
     let outcome = attempt.outcome.as_str();
     let code = attempt.code.as_deref().unwrap_or("-");
@@ -177,7 +229,7 @@ fn tell_log(completed: &Completed, attempt: &Attempt, next: Next) {
             notification = %id, tenant = %lane.tenant, channel = %lane.channel, attempt = number,
             took_ms = attempt.took_ms, "delivered"
         ),
-        Next::Retry { due } => tracing::warn!(
+        Next::Retry { due, .. } => tracing::warn!(
             notification = %id, tenant = %lane.tenant, channel = %lane.channel, attempt = number,
             outcome, code, next = due.rfc3339(), "not delivered, will be tried again: {detail}"
         ),
@@ -188,16 +240,26 @@ fn tell_log(completed: &Completed, attempt: &Attempt, next: Next) {
     }
 }
 
+/// How a whole ended, of which `last` was the last part.
+fn of_all(end: ParentEnd, last: &Ending) -> Ending {
+    match (end.delivered, end.failed) {
+        (1, 0) | (0, 1) => last.clone(),
+        (_, 0) => Ending::Delivered { provider_id: None },
+        (delivered, failed) => Ending::Dead {
+            outcome: String::from("rejected"),
+            code: Some(String::from(if delivered == 0 { "all_failed" } else { "partly_failed" })),
+            detail: Some(format!(
+                "of {} channels {delivered} delivered it and {failed} gave up",
+                delivered.saturating_add(failed)
+            )),
+        },
+    }
+}
+
 fn dead(attempt: &Attempt) -> Ending {
     Ending::Dead {
         outcome: attempt.outcome.clone(),
         code: attempt.code.clone(),
         detail: attempt.detail.clone(),
     }
-}
-
-/// Bounds what a plugin or provider said.
-fn short(text: &str) -> String {
-    let end = text.floor_char_boundary(limits::ERROR_BYTES_MAX);
-    text.get(..end).unwrap_or_default().to_owned()
 }

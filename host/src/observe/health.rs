@@ -40,6 +40,47 @@ impl BindingReport {
     }
 }
 
+/// The breakers that are not closed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct BreakersReport {
+    /// How many, by what they are about: "destination", "credential", "configuration", "provider".
+    pub counts: Vec<(&'static str, usize)>,
+    /// Some of them.
+    pub shown: Vec<BreakerReport>,
+}
+
+/// One of them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BreakerReport {
+    /// What it is about.
+    pub scope: &'static str,
+    /// The plugin.
+    pub plugin: PluginName,
+    /// The channel; none for a provider.
+    pub channel: Option<(TenantId, ChannelName)>,
+    /// The target, or the provider's host.
+    pub target: Option<String>,
+    /// "open" or "half-open".
+    pub state: &'static str,
+    /// Since when it is not closed.
+    pub since: UnixMs,
+    /// When one message is let through to try.
+    pub until: UnixMs,
+    /// The code of the last failure.
+    pub code: String,
+    /// What it said. No secret.
+    pub detail: String,
+}
+
+impl BreakersReport {
+    /// Whether only single targets or waiting times are concerned, as is everyday business.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        let broken = |scope: &str| matches!(scope, "configuration" | "provider");
+        !self.counts.iter().any(|(scope, count)| *count > 0 && broken(scope))
+    }
+}
+
 /// How a reload went.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReloadReport {

@@ -31,6 +31,14 @@ words! {
         Cancel = "DELETE /notifications/{id}",
         /// `POST /notifications/{id}/replay`
         Replay = "POST /notifications/{id}/replay",
+        /// `POST /notifications/replay`
+        ReplayRange = "POST /notifications/replay",
+        /// `GET /events`
+        Events = "GET /events",
+        /// `GET /admin/audit`
+        AdminAudit = "GET /admin/audit",
+        /// `GET /admin/notifications`
+        AdminList = "GET /admin/notifications",
         /// `GET /channels`
         Channels = "GET /channels",
         /// `GET /health`

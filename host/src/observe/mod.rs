@@ -5,6 +5,10 @@ pub mod metrics;
 mod plugin_metrics;
 mod words;
 
-pub use health::{BindingReport, HealthBoard, ReloadReport, TaskFailure};
+pub use health::{
+    BindingReport, BreakerReport, BreakersReport, HealthBoard, ReloadReport, TaskFailure,
+};
 pub use metrics::{Metrics, ReloadOutcome, Route};
-pub use plugin_metrics::{AttemptGuard, EgressOutcome, Fault, PluginMetrics};
+pub use plugin_metrics::{
+    AttemptGuard, BreakerGuard, BreakerWord, EgressOutcome, Fault, PluginMetrics, ThrottleWord,
+};

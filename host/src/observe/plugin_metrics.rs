@@ -90,6 +90,30 @@ words! {
     }
 }
 
+words! {
+    /// What an open breaker is about.
+    pub enum BreakerWord {
+        /// One target of a channel.
+        Destination = "destination",
+        /// All of a channel.
+        Credential = "credential",
+        /// All of a channel, until something is mended.
+        Configuration = "configuration",
+        /// All that goes to one host.
+        Provider = "provider",
+    }
+}
+
+words! {
+    /// What a rate is counted for.
+    pub enum ThrottleWord {
+        /// A channel.
+        Channel = "channel",
+        /// One target of a channel.
+        Destination = "destination",
+    }
+}
+
 type Labels = [(&'static str, Arc<str>); 1];
 type Labels2 = [(&'static str, Arc<str>); 2];
 
@@ -104,6 +128,9 @@ pub(super) struct PluginFamilies {
     faults: Family<Labels2, Counter>,
     egress: Family<Labels2, Counter>,
     log_dropped: Family<Labels, Counter>,
+    breakers_open: Family<Labels2, Gauge>,
+    breakers_opened: Family<Labels2, Counter>,
+    throttled: Family<Labels2, Counter>,
 }
 
 /// From a formatting job in a warm instance to the ceiling of a send.
@@ -121,6 +148,9 @@ impl PluginFamilies {
             faults: Family::default(),
             egress: Family::default(),
             log_dropped: Family::default(),
+            breakers_open: Family::default(),
+            breakers_opened: Family::default(),
+            throttled: Family::default(),
         };
         let all = families.clone();
         registry.register("deliveries", "Attempts by plugin and outcome", all.deliveries);
@@ -135,6 +165,9 @@ impl PluginFamilies {
         registry.register("guest_faults", "Traps, timeouts and limit hits of guests", all.faults);
         registry.register("egress_requests", "Outbound requests by outcome", all.egress);
         registry.register("log_lines_dropped", "Log lines of guests not kept", all.log_dropped);
+        registry.register("breakers_open", "Breakers that are not closed", all.breakers_open);
+        registry.register("breakers_opened", "Breakers that opened", all.breakers_opened);
+        registry.register("throttled", "Turns and messages held back by a rate", all.throttled);
         families
     }
 
@@ -147,6 +180,8 @@ impl PluginFamilies {
         let outcomes = DeliveryOutcome::ALL.iter().map(|outcome| outcome.word()).collect();
         let faults = Fault::ALL.iter().map(|fault| fault.word()).collect();
         let egress = EgressOutcome::ALL.iter().map(|outcome| outcome.word()).collect();
+        let scopes = || BreakerWord::ALL.iter().map(|scope| scope.word());
+        let rates = ThrottleWord::ALL.iter().map(|scope| scope.word()).collect();
         PluginMetrics {
             deliveries: counters(&self.deliveries, "outcome", outcomes),
             delivery_seconds: self.delivery_seconds.get_or_create_owned(&one),
@@ -156,6 +191,11 @@ impl PluginFamilies {
             faults: counters(&self.faults, "kind", faults),
             egress: counters(&self.egress, "outcome", egress),
             log_dropped: self.log_dropped.get_or_create_owned(&one),
+            breakers_open: scopes()
+                .map(|scope| self.breakers_open.get_or_create_owned(&two("scope", scope)))
+                .collect(),
+            breakers_opened: counters(&self.breakers_opened, "scope", scopes().collect()),
+            throttled: counters(&self.throttled, "scope", rates),
         }
     }
 }
@@ -171,6 +211,21 @@ pub struct PluginMetrics {
     faults: Vec<Counter>,
     egress: Vec<Counter>,
     log_dropped: Counter,
+    breakers_open: Vec<Gauge>,
+    breakers_opened: Vec<Counter>,
+    throttled: Vec<Counter>,
+}
+
+/// A breaker that is not closed; closed again when it is dropped.
+#[derive(Debug)]
+pub struct BreakerGuard(Option<Gauge>);
+
+impl Drop for BreakerGuard {
+    fn drop(&mut self) {
+        if let Some(gauge) = &self.0 {
+            gauge.dec();
+        }
+    }
 }
 
 /// An attempt that is running; over when it is dropped.
@@ -204,6 +259,22 @@ impl PluginMetrics {
     pub fn attempt(&self) -> AttemptGuard {
         self.in_flight.inc();
         AttemptGuard(self.in_flight.clone())
+    }
+
+    /// A breaker opened.
+    #[must_use]
+    pub fn breaker_opened(&self, scope: BreakerWord) -> BreakerGuard {
+        count(&self.breakers_opened, scope as usize);
+        let gauge = self.breakers_open.get(scope as usize).cloned();
+        if let Some(gauge) = &gauge {
+            gauge.inc();
+        }
+        BreakerGuard(gauge)
+    }
+
+    /// A rate held something back.
+    pub fn throttled(&self, scope: ThrottleWord) {
+        count(&self.throttled, scope as usize);
     }
 
     /// An instance was created.

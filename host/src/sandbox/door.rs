@@ -1,6 +1,9 @@
 //! The way out for one instance: its channel's egress, with somebody who counts.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 
@@ -16,18 +19,85 @@ pub(super) struct Door {
     pub(super) egress: Arc<BindingEgress>,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) plugin: PluginName,
+    contact: Arc<Mutex<LastContact>>,
+}
+
+/// Whom a call has spoken to last, and how that went: what the host saw, whatever the plugin makes
+/// of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Contact {
+    /// The provider's host, with its port if the URL names one.
+    pub host: Arc<str>,
+    /// Whether the host is not there or in trouble: unreachable, without an answer, or 5xx.
+    pub failed: bool,
+}
+
+/// The name is kept over calls: an instance talks to the same host all its life.
+#[derive(Default)]
+struct LastContact {
+    host: Option<Arc<str>>,
+    failed: Option<bool>,
 }
 
 impl Door {
+    pub(super) fn new(
+        egress: Arc<BindingEgress>,
+        observer: Arc<dyn Observer>,
+        plugin: PluginName,
+    ) -> Self {
+        Self { egress, observer, plugin, contact: Arc::default() }
+    }
+
     /// One request, one answer.
     pub(super) async fn fetch(
         &self,
         request: http::Request<Bytes>,
         timeout: Duration,
     ) -> Result<http::Response<Bytes>, FetchError> {
+        let host = self.host(request.uri());
         let answer = self.egress.fetch(request, timeout).await;
         let told = answer.as_ref().map(|response| response.status().as_u16());
+        let failed = match &told {
+            Ok(status) => Some(*status >= 500),
+            Err(FetchError::Unreachable(_) | FetchError::NoAnswer(_)) => Some(true),
+            // It did not leave, or what came back is a matter of this message.
+            Err(
+                FetchError::Denied(_)
+                | FetchError::SecretDenied(_)
+                | FetchError::Invalid(_)
+                | FetchError::TooLarge(_),
+            ) => None,
+        };
+        if let Some(host) = host
+            && failed.is_some()
+        {
+            let mut last = self.lock();
+            last.host = Some(host);
+            last.failed = failed;
+        }
         self.observer.fetched(&self.plugin, told);
         answer
+    }
+
+    /// Whom the call that is over has spoken to; the next one begins with nobody.
+    pub(super) fn take_contact(&self) -> Option<Contact> {
+        let mut last = self.lock();
+        let failed = last.failed.take()?;
+        Some(Contact { host: last.host.clone()?, failed })
+    }
+
+    fn host(&self, uri: &http::Uri) -> Option<Arc<str>> {
+        let authority = uri.authority()?.as_str();
+        // Without the user and password that some URLs have.
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let last = self.lock();
+        match &last.host {
+            Some(known) if **known == *host => Some(Arc::clone(known)),
+            _ => Some(Arc::from(host.to_ascii_lowercase())),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, LastContact> {
+        self.contact.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -30,6 +30,7 @@ mod worker;
 pub use binding::{Answer, Binding, BindingStatus, Refused, Report};
 pub use bindings::SUPPORTED_VERSIONS;
 pub use cache::CompileCache;
+pub use door::Contact;
 pub use engine::Engine;
 pub use instance::{SendCall, Usage};
 pub use manifest::{BodyLimit, LengthUnit, Manifest, Rate, SecretWant};

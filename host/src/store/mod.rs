@@ -21,6 +21,7 @@
 #[cfg(test)]
 mod conformance;
 mod event;
+mod event_line;
 mod group;
 mod hints;
 mod lost;
@@ -38,6 +39,7 @@ use crate::{
 };
 
 pub use event::{Event, EventKind, EventQuery, NewEvent};
+pub use event_line::EventLine;
 pub use group::{Child, NewGroup, ParentEnd, ParentStatus};
 pub use hints::Hints;
 

@@ -20,6 +20,7 @@ use crate::{
 /// Who may call.
 enum Access {
     Tenant,
+    Operators,
     Everybody,
     EverybodyAndMoreForOperators,
 }
@@ -29,6 +30,8 @@ enum Takes {
     Nothing,
     One,
     Many,
+    /// Another schema.
+    Named(&'static str),
 }
 
 /// One route.
@@ -57,7 +60,12 @@ const ENTRIES: &[Entry] = &[
         access: Access::Tenant,
         takes: Takes::One,
         good: &[
-            ("200", "Delivered in time.", JSON, Some("Accepted")),
+            (
+                "200",
+                "Delivered in time; of several channels, by some of them at least (`status`).",
+                JSON,
+                Some("Accepted"),
+            ),
             (
                 "202",
                 "Accepted, and not finished; Location says where to ask.",
@@ -146,10 +154,10 @@ const ENTRIES: &[Entry] = &[
     Entry {
         route: Route::Read,
         id: "readNotification",
-        summary: "One notification with all its attempts",
+        summary: "One notification with all its attempts, or one parent with its notifications",
         access: Access::Tenant,
         takes: Takes::Nothing,
-        good: &[("200", "As it stands now.", JSON, Some("NotificationDetail"))],
+        good: &[("200", "As it stands now.", JSON, Some("NotificationOrParent"))],
         bad: &[kinds::UNKNOWN_NOTIFICATION, kinds::STORE_UNAVAILABLE],
         parameters: &[ID],
     },
@@ -183,6 +191,87 @@ const ENTRIES: &[Entry] = &[
             kinds::OUTCOME_UNKNOWN,
         ],
         parameters: &[ID],
+    },
+    Entry {
+        route: Route::ReplayRange,
+        id: "replayDeadLetters",
+        summary: "Send a range of dead letters again, newest first, up to 200 at a time",
+        access: Access::Tenant,
+        takes: Takes::Named("ReplayRequest"),
+        good: &[("202", "How many, and where to go on.", JSON, Some("ReplayView"))],
+        bad: &[
+            kinds::MALFORMED_JSON,
+            kinds::INVALID_REQUEST,
+            kinds::BODY_TIMEOUT,
+            kinds::BODY_TOO_LARGE,
+            kinds::UNSUPPORTED_MEDIA_TYPE,
+            kinds::RATE_LIMITED,
+            kinds::STORE_UNAVAILABLE,
+            kinds::OUTCOME_UNKNOWN,
+        ],
+        parameters: &[],
+    },
+    Entry {
+        route: Route::Events,
+        id: "followEvents",
+        summary: "What happens to the tenant's notifications, as server-sent events",
+        access: Access::Tenant,
+        takes: Takes::Nothing,
+        good: &[(
+            "200",
+            "A stream without an end: `id` is the number of the event, `event` its type, `data` an \
+             EventView as JSON.",
+            "text/event-stream",
+            Some("EventView"),
+        )],
+        bad: &[kinds::INVALID_REQUEST, kinds::TOO_MANY_STREAMS],
+        parameters: &[
+            (
+                ParameterIn::Header,
+                "Last-Event-ID",
+                "Go on behind this event. A browser sends it when it comes back.",
+            ),
+            (
+                ParameterIn::Query,
+                "after",
+                "The same, for a first request; 0 for all that is kept. Without either, the stream \
+                 begins now.",
+            ),
+        ],
+    },
+    Entry {
+        route: Route::AdminAudit,
+        id: "auditTrail",
+        summary: "The trail of events of the whole host, as JSON lines, oldest first",
+        access: Access::Operators,
+        takes: Takes::Nothing,
+        good: &[("200", "Up to `limit` lines; none at the end.", "application/x-ndjson", None)],
+        bad: &[kinds::INVALID_REQUEST, kinds::STORE_UNAVAILABLE],
+        parameters: &[
+            (ParameterIn::Query, "after", "Only events with a greater `seq`; otherwise all."),
+            (ParameterIn::Query, "limit", "Lines, 1 to 1000; otherwise 1000."),
+        ],
+    },
+    Entry {
+        route: Route::AdminList,
+        id: "listAllNotifications",
+        summary: "The notifications of all configured tenants, tenant by tenant",
+        access: Access::Operators,
+        takes: Takes::Nothing,
+        good: &[("200", "One page.", JSON, Some("AdminPage"))],
+        bad: &[kinds::INVALID_REQUEST, kinds::STORE_UNAVAILABLE],
+        parameters: &[
+            (
+                ParameterIn::Query,
+                "status",
+                "queued, sending, retrying, delivered, dead or cancelled.",
+            ),
+            (ParameterIn::Query, "tenant", "Only of the tenant with this id."),
+            (ParameterIn::Query, "from", "Only accepted at this moment or later (RFC 3339)."),
+            (ParameterIn::Query, "to", "Only accepted before this moment (RFC 3339)."),
+            (ParameterIn::Query, "cursor", "`nextCursor` of the page before."),
+            (ParameterIn::Query, "limit", "Rows of the page, 1 to 200; otherwise 50."),
+        ],
     },
     Entry {
         route: Route::Channels,
@@ -265,6 +354,7 @@ fn operation(entry: &Entry) -> Operation {
     let schema: Option<RefOr<Schema>> = match entry.takes {
         Takes::Nothing => None,
         Takes::One => Some(one().into()),
+        Takes::Named(name) => Some(Ref::from_schema_name(name).into()),
         Takes::Many => Some(
             ArrayBuilder::new()
                 .items(one())
@@ -281,6 +371,7 @@ fn operation(entry: &Entry) -> Operation {
     let security = |name: &str| SecurityRequirement::new(name, Vec::<String>::new());
     match entry.access {
         Access::Tenant => operation.security(security(TENANT_KEY)),
+        Access::Operators => operation.security(security(ADMIN_KEY)),
         Access::Everybody => operation,
         Access::EverybodyAndMoreForOperators => {
             operation.security(SecurityRequirement::default()).security(security(ADMIN_KEY))
@@ -319,6 +410,7 @@ fn problems(entry: &Entry) -> BTreeMap<u16, Vec<Kind>> {
     ];
     let of_access = match entry.access {
         Access::Tenant => &of_tenants[..],
+        Access::Operators => &[kinds::NO_KEY, kinds::WRONG_KEY, kinds::STOPPING],
         Access::Everybody | Access::EverybodyAndMoreForOperators => &[],
     };
     let mut by_status = BTreeMap::<u16, Vec<Kind>>::new();

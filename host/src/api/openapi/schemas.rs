@@ -8,10 +8,22 @@ use utoipa::ToSchema;
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "described here, read by hand")]
 pub(in crate::api) struct NotificationRequest {
-    /// The name of one of the tenant's channels.
-    channel: String,
+    /// The name of one of the tenant's channels. Needed, unless `channels` is given.
+    channel: Option<String>,
     /// Another name of `channel`; if both are given they must be the same.
     channel_id: Option<String>,
+    /// Several channels, in place of `channel`: 1 to 16, all different.
+    channels: Option<Vec<String>>,
+    /// The channels to go on to, in this order, when `channel` has given up; in place of those of
+    /// its configuration.
+    #[schema(max_items = 5)]
+    fallback: Option<Vec<FallbackRequest>>,
+    /// Notifications of one channel with the same key are delivered one after the other. At most
+    /// 128 bytes.
+    ordering_key: Option<String>,
+    /// Who is to be told how it went: an absolute URL of at most 2048 bytes.
+    #[schema(format = "uri")]
+    callback_url: Option<String>,
     /// The text.
     message: String,
     /// A title.
@@ -34,6 +46,68 @@ pub(in crate::api) struct NotificationRequest {
     /// Not after this moment.
     #[schema(format = DateTime)]
     expires_at: Option<String>,
+}
+
+/// The next channel: its name, or its name and how long the one before it has.
+#[derive(serde::Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "described here, read by hand")]
+pub(in crate::api) enum FallbackRequest {
+    /// When the channel before it has given up.
+    Name(String),
+    /// When the channel before it has given up, or after this time.
+    Step(FallbackStepRequest),
+}
+
+/// The next channel, and how long the one before it has.
+#[derive(serde::Serialize, ToSchema)]
+pub(in crate::api) struct FallbackStepRequest {
+    /// Its name.
+    channel: String,
+    /// How long the channel before it is tried: seconds, or an ISO 8601 duration such as `PT5M`.
+    after: Option<DurationRequest>,
+}
+
+/// Seconds, or an ISO 8601 duration.
+#[derive(serde::Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "described here, read by hand")]
+pub(in crate::api) enum DurationRequest {
+    /// Seconds.
+    Seconds(f64),
+    /// An ISO 8601 duration of weeks, days, hours, minutes and seconds.
+    Iso(String),
+}
+
+/// A notification, or the parent of several.
+#[derive(serde::Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "described here, written by hand")]
+pub(in crate::api) enum NotificationOrParent {
+    /// A notification.
+    Notification(crate::api::views::NotificationDetail),
+    /// The parent of several.
+    Parent(crate::api::group_view::ParentDetail),
+}
+
+/// Which dead letters to send again.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "described here, read by hand")]
+pub(in crate::api) struct ReplayRequest {
+    /// `dead`.
+    status: String,
+    /// Only of this channel.
+    channel: Option<String>,
+    /// Only accepted at this moment or later.
+    #[schema(format = DateTime)]
+    from: Option<String>,
+    /// Only accepted before this moment.
+    #[schema(format = DateTime)]
+    to: Option<String>,
+    /// At most so many, 1 to 200; otherwise 100.
+    limit: Option<u32>,
+    /// `nextCursor` of the answer before.
+    cursor: Option<String>,
 }
 
 /// The word of a priority.

@@ -13,7 +13,7 @@ use super::{
     plugins::Plugins,
     retry,
     tenants::Tenants,
-    values,
+    throttle, values,
 };
 use crate::{
     config::{
@@ -36,6 +36,7 @@ pub(super) const KEYS: &[&str] = &[
     "options",
     "fallback",
     "retry",
+    "throttle",
 ];
 
 /// Reads the file and gives the channels to their tenants.
@@ -135,6 +136,11 @@ fn name(
         "name" => entry.parsed::<ChannelName>(key, &mut context.findings)?,
         _ => At { value: text?.parse().ok()?, origin },
     };
+    if name.value.is_callbacks() {
+        let message = format!("the name \"{}\" is the host's own; choose another", name.value);
+        context.findings.wrong(&name.origin, message);
+        return None;
+    }
     let first = owner.and_then(|owner| entries.get(&(owner, name.value.clone())));
     if let Some(Entry { origin, .. }) = first {
         context.findings.wrong(
@@ -163,6 +169,7 @@ fn read(
     let title = "[channel.options]";
     let own = options::read(entry, "options", title, context.environment, &mut context.findings);
     let retry = retry::read(entry, context);
+    let throttle = throttle::read(entry, context);
     let plugin_name = plugin_name?;
     // One that is not valid has its own problem.
     let plugin = plugins.valid.get(&plugin_name.value)?;
@@ -176,6 +183,7 @@ fn read(
         // Filled in when all channels of the tenant are known.
         fallback: Vec::new(),
         retry,
+        throttle,
         origin: entry.origin(),
     })
 }
@@ -249,6 +257,7 @@ fn add_core(plugins: &Plugins, tenants: &mut Tenants, entries: &Entries) {
             secrets: BTreeMap::new(),
             fallback: Vec::new(),
             retry: RetryPolicy::default(),
+            throttle: None,
             origin: plugin.origin.clone(),
         };
         let shared = Arc::new(channel(Arc::clone(shared_options)));

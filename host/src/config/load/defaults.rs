@@ -23,6 +23,7 @@ pub(super) struct Limits {
     rate_per_s: Option<f64>,
     burst: Option<u32>,
     queue_max: Option<u64>,
+    weight: Option<u32>,
 }
 
 /// Reads `[defaults]` from the root of tenants.toml.
@@ -52,7 +53,7 @@ pub(super) fn limits_of(
 ) -> Limits {
     let findings = &mut context.findings;
     let Some(fields) = entry.table("limits", title, findings) else { return Limits::default() };
-    fields.only(&["rate", "burst", "queue"], &context.suggester, findings);
+    fields.only(&["rate", "burst", "queue", "weight"], &context.suggester, findings);
     let rate_bounds = limits::RATE_PER_S_MIN..=limits::RATE_PER_S_MAX;
     Limits {
         rate_per_s: fields.number("rate", rate_bounds, findings),
@@ -60,6 +61,9 @@ pub(super) fn limits_of(
             .whole("burst", 1..=u64::from(limits::BURST_MAX), findings)
             .and_then(|burst| u32::try_from(burst).ok()),
         queue_max: fields.whole("queue", 1..=limits::QUEUE_PER_TENANT_MAX, findings),
+        weight: fields
+            .whole("weight", 1..=u64::from(limits::WEIGHT_MAX), findings)
+            .and_then(|weight| u32::try_from(weight).ok()),
     }
 }
 
@@ -70,6 +74,7 @@ impl Limits {
             rate_per_s: self.rate_per_s.or(below.rate_per_s),
             burst: self.burst.or(below.burst),
             queue_max: self.queue_max.or(below.queue_max),
+            weight: self.weight.or(below.weight),
         }
     }
 
@@ -83,6 +88,7 @@ impl Limits {
             rate_per_s: self.rate_per_s,
             burst: self.burst.unwrap_or(burst),
             queue_max: self.queue_max.unwrap_or(limits::QUEUE_PER_TENANT_DEFAULT),
+            weight: self.weight.unwrap_or(1),
         }
     }
 }

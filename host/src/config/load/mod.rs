@@ -4,6 +4,7 @@
 //! and written down; what depends on something that was left out is left out silently, so that one
 //! mistake is one message.
 
+mod callbacks;
 mod channels;
 mod context;
 mod credentials;
@@ -14,6 +15,7 @@ mod options;
 mod plugins;
 mod retry;
 mod tenants;
+mod throttle;
 mod unique;
 mod values;
 

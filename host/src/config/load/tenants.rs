@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    callbacks,
     context::Context,
     credentials,
     defaults::{self, Defaults, access_of, limits_of},
@@ -41,6 +42,7 @@ pub(super) const KEYS: &[&str] = &[
     "options",
     "limits",
     "access",
+    "callback",
 ];
 
 /// What tenants.toml says.
@@ -150,11 +152,13 @@ fn read(
     let cors = values::cors(entry, &mut context.findings);
     let plugins_allowed = business_plugins(entry, plugins, context);
     let options = tenant_options(entry, plugins, context);
+    let callbacks = callbacks::read(entry, context);
     let tenant = Tenant {
         plugins: plugins_allowed,
         cors: cors.unwrap_or_else(|| defaults.cors.clone()),
         limits: limits.complete(),
         access_sources: access_sources.or_else(|| defaults.access_sources.clone())?,
+        callbacks,
         channels: BTreeMap::new(),
         origin: entry.origin(),
         key_hashes: keys.iter().map(|(_, hash)| *hash).collect(),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::table::{Job, Table};
 use crate::{
     clock::UnixMs,
-    ids::{IdHash, NotificationId, TenantId},
+    ids::{NotificationId, TenantId},
     store::{
         Child, Enqueued, EventKind, Hints, NewEvent, NewGroup, ParentEnd, ParentStatus, State,
         group::Branches,
@@ -28,7 +28,7 @@ pub(super) struct Parent {
 /// first of them has a job.
 #[derive(Default, Debug)]
 pub(super) struct Ties {
-    pub(super) parents: HashMap<NotificationId, Parent, IdHash>,
+    pub(super) parents: HashMap<NotificationId, Parent>,
     keys: HashMap<(i64, Box<str>), VecDeque<i64>>,
 }
 

@@ -150,6 +150,13 @@ fn mistakes_in_a_channel_are_told() {
                 "channels.toml:5",
                 &["\"ded\"", "did you mean \"dead\"?"],
             ),
+            ("[channel.throttle]\nburst = 2", "channels.toml:4", &["rate_per_s = 30"]),
+            ("[channel.throttle]\nrate_per_s = 0", "channels.toml:5", &["from 0.01 to 100000"]),
+            (
+                "[channel.throttle]\nrate_per_s = 1\nper = \"chanel\"",
+                "channels.toml:6",
+                &["\"chanel\"", "did you mean \"channel\"?"],
+            ),
             ("[[channel]]\nchannel_type = \"log\"", "channels.toml:4", &["has no tenant_id"]),
         ],
     );

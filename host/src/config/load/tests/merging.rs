@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::support::{Setup, channel, tenant};
-use crate::config::{ONLY_SECRET, OnUnknown, PluginSource, Scope};
+use crate::config::{ONLY_SECRET, OnUnknown, PluginSource, Scope, ThrottleScope};
 
 #[test]
 fn options_are_merged_from_the_plugin_over_the_tenant_to_the_channel() {
@@ -134,7 +134,8 @@ fn everything_that_can_be_said_about_a_plugin_and_its_channel_is_read() {
     setup.channels = channel(
         "x",
         "[channel.retry]\nattempts = 3\nfirst_ms = 10\nfactor = 1\ncap_ms = 20\nspan_ms = 1_000\n\
-         on_unknown = \"retry\"\n",
+         on_unknown = \"retry\"\n[channel.throttle]\nrate_per_s = 0.5\nburst = 3\n\
+         per = \"destination\"\n",
     );
     let loaded = setup.load();
     assert_eq!(loaded.problems, []);
@@ -155,4 +156,7 @@ fn everything_that_can_be_said_about_a_plugin_and_its_channel_is_read() {
     let retry = tenant.channels["x"].retry;
     assert_eq!((retry.attempts, retry.on_unknown), (3, OnUnknown::Retry));
     assert_eq!(retry.cap.as_millis(), 20);
+    let throttle = tenant.channels["x"].throttle.unwrap();
+    assert_eq!((throttle.rate_per_s, throttle.burst), (0.5, 3));
+    assert_eq!(throttle.per, ThrottleScope::Destination);
 }

@@ -1,9 +1,62 @@
 //! What only one tenant may have, and keys.
 
 use super::support::{KEY, Setup, id, tenant};
+use crate::config::CallbackEvent;
 
 fn two(first: &str, second: &str) -> String {
     tenant(1, "A", first) + &tenant(2, "B", second)
+}
+
+/// 24 bytes, as Standard Webhooks writes them.
+const SIGNING_KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+fn with_callback(lines: &str) -> Setup {
+    let mut setup = Setup {
+        tenants: tenant(1, "A", &format!("[[tenant.callback]]\n{lines}\n")),
+        ..Setup::new()
+    };
+    setup.variables.push((String::from("SIGN"), String::from(SIGNING_KEY)));
+    setup
+}
+
+#[test]
+fn a_callback_says_where_what_and_signed_with_which_keys() {
+    let setup = with_callback(
+        "url = \"http://10.1.2.3/x\"\nsecret_env = \"SIGN\"\nsecret_env_old = \"SIGN\"\n\
+         events = [\"retrying\"]\naddresses = [\"10.1.2.3\"]\n[[tenant.callback]]\n\
+         url = \"*\"\nsecret_env = \"SIGN\"",
+    );
+    let loaded = setup.load();
+    assert_eq!(loaded.problems, []);
+    let tenant = loaded.config.tenants.values().next().unwrap();
+    let [one, any] = &tenant.callbacks[..] else { panic!() };
+    assert_eq!(one.url.as_deref(), Some("http://10.1.2.3/x"));
+    assert_eq!((one.secrets.len(), one.addresses.len()), (2, 1));
+    assert_eq!(one.events, [CallbackEvent::Retrying].into());
+    assert_eq!((&any.url, any.events.len()), (&None, 2));
+    let entry = |url, requested| tenant.callback_for(url, requested).map(|entry| &entry.url);
+    assert_eq!(entry("http://10.1.2.3/x", true), Some(&one.url));
+    assert_eq!(entry("https://b.example", true), Some(&None));
+    assert_eq!(entry("https://b.example", false), None);
+}
+
+#[test]
+fn a_callback_that_would_not_work_is_told() {
+    let good = "url = \"https://a.example\"\nsecret_env = \"SIGN\"";
+    for (lines, parts) in [
+        (good.replace("https", "http"), ["url must begin with https://", "`addresses`"]),
+        (good.replace("https://a.example", "a.example"), ["url is no URL", "https://"]),
+        (good.replace("SIGN", "TOKEN"), ["the value of TOKEN must be whsec_", "openssl"]),
+        (String::from("url = \"*\""), ["has no secret_env", "add for example"]),
+        (format!("{good}\nevents = [\"fialed\"]"), ["no event", "did you mean \"failed\"?"]),
+        (format!("{good}\n[[tenant.callback]]\n{good}"), ["already", "take one of them out"]),
+    ] {
+        let problem = with_callback(&lines).problem();
+        for part in parts {
+            assert!(problem.contains(part), "{problem}\nlacks {part}");
+        }
+        assert!(!problem.contains("hunter2"), "{problem}");
+    }
 }
 
 #[test]

@@ -1,0 +1,244 @@
+//! What the surface writes into the trail of events: the use of keys, and what was refused for them.
+//!
+//! No request waits for it. A use is looked up in a map without a lock; what is worth a line goes
+//! through a bounded queue to a task.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use axum::http::request::Parts;
+use tokio::{
+    sync::{Notify, mpsc},
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{ApiState, auth::peer, kinds, problem::Kind};
+use crate::{
+    clock::UnixMs,
+    config::Tenant,
+    generation::Generation,
+    limits::{AUDIT_QUEUE_MAX, AUDIT_REFUSALS_EVERY, BUSY_RETRY_AFTER},
+    store::{EventKind, NewEvent, Store, StoreError},
+};
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// What is counted among the refusals.
+const REFUSALS: [Kind; 3] = [kinds::WRONG_KEY, kinds::WRONG_CONTEXT, kinds::SOURCE_DENIED];
+
+/// See the module's text.
+pub(super) struct Audit {
+    keys: ArcSwap<Keys>,
+    admin_hour: AtomicI64,
+    events: mpsc::Sender<NewEvent>,
+    shared: Arc<Refusals>,
+}
+
+/// Every key of a generation, with the hour in which it was last used; 0: never.
+#[derive(Default)]
+struct Keys {
+    generation: u64,
+    of: HashMap<[u8; 32], AtomicI64>,
+}
+
+/// What was refused since the last event about it.
+#[derive(Default)]
+struct Refusals {
+    counts: [AtomicU64; REFUSALS.len()],
+    /// Events that found the queue full.
+    dropped: AtomicU64,
+    last_from: Mutex<Option<IpAddr>>,
+    any: Notify,
+}
+
+impl Audit {
+    /// Begins to write down.
+    pub(super) fn start(state: &ApiState) -> Self {
+        let (events, queue) = mpsc::channel(AUDIT_QUEUE_MAX);
+        let shared = Arc::<Refusals>::default();
+        let writer = Writer {
+            store: Arc::clone(&state.store),
+            refusals: Arc::clone(&shared),
+            queue,
+            stopping: state.stopping.clone(),
+            pause: AUDIT_REFUSALS_EVERY,
+        };
+        state.tasks.spawn("audit", writer.run());
+        Self { keys: ArcSwap::default(), admin_hour: AtomicI64::new(0), events, shared }
+    }
+
+    /// A tenant's key was used. An event for the first use in an hour.
+    pub(super) fn key_used(
+        &self,
+        generation: &Generation,
+        tenant: &Tenant,
+        key_hash: &[u8; 32],
+        parts: &Parts,
+        now: UnixMs,
+    ) {
+        let mut keys = self.keys.load();
+        if keys.generation < generation.number {
+            self.renew(generation);
+            keys = self.keys.load();
+        }
+        let Some(last) = keys.of.get(key_hash) else { return };
+        if !is_first(last, now) {
+            return;
+        }
+        let which = tenant.key_hashes.iter().position(|known| known == key_hash);
+        let which = which.and_then(|index| tenant.key_envs.get(index));
+        let detail = format!(
+            "first use of the key {} in an hour{}",
+            which.map_or("of the tenant", |name| name),
+            from(peer(&parts.extensions))
+        );
+        self.write(EventKind::KeyUsed, Some(tenant), detail);
+    }
+
+    /// The operator's key was used. An event for the first use in an hour.
+    pub(super) fn admin_used(&self, parts: &Parts, now: UnixMs) {
+        if is_first(&self.admin_hour, now) {
+            let detail = format!(
+                "first use of the operator's key in an hour: {} {}{}",
+                parts.method,
+                parts.uri.path(),
+                from(peer(&parts.extensions))
+            );
+            self.write(EventKind::Admin, None, detail);
+        }
+    }
+
+    /// A request was refused; some kinds are counted.
+    pub(super) fn refused(&self, kind: Kind, peer: Option<IpAddr>) {
+        let index = REFUSALS.iter().position(|counted| *counted == kind);
+        let Some(count) = index.and_then(|index| self.shared.counts.get(index)) else { return };
+        *self.shared.last_from.lock().unwrap_or_else(PoisonError::into_inner) = peer;
+        count.fetch_add(1, Ordering::Relaxed);
+        self.shared.any.notify_one();
+    }
+
+    /// Takes over the keys of a new generation, and when those that stay were used.
+    fn renew(&self, generation: &Generation) {
+        self.keys.rcu(|before| {
+            if before.generation >= generation.number {
+                return Arc::clone(before);
+            }
+            let hashes = generation.config.tenants.values().flat_map(|tenant| &tenant.key_hashes);
+            let used = |hash: &[u8; 32]| {
+                let hour = before.of.get(hash).map_or(0, |hour| hour.load(Ordering::Relaxed));
+                AtomicI64::new(hour)
+            };
+            let of = hashes.map(|hash| (*hash, used(hash))).collect();
+            Arc::new(Keys { generation: generation.number, of })
+        });
+    }
+
+    fn write(&self, kind: EventKind, tenant: Option<&Tenant>, detail: String) {
+        let tenant = tenant.map(|tenant| tenant.id);
+        let event = NewEvent { kind, tenant, notification: None, detail: Some(detail) };
+        if self.events.try_send(event).is_err() {
+            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+            self.shared.any.notify_one();
+        }
+    }
+}
+
+/// Whether this is the first use in its hour; of many at the same time one is.
+fn is_first(last: &AtomicI64, now: UnixMs) -> bool {
+    let hour = now.0 / HOUR_MS;
+    let before = last.load(Ordering::Relaxed);
+    before != hour
+        && last.compare_exchange(before, hour, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+}
+
+fn from(peer: Option<IpAddr>) -> String {
+    peer.map_or_else(String::new, |peer| format!(", from {peer}"))
+}
+
+/// The task that writes.
+struct Writer {
+    store: Arc<dyn Store>,
+    refusals: Arc<Refusals>,
+    queue: mpsc::Receiver<NewEvent>,
+    stopping: CancellationToken,
+    /// At least so long between two events about refusals.
+    pause: Duration,
+}
+
+impl Writer {
+    async fn run(mut self) {
+        let mut next_sum = Instant::now();
+        let refusals = Arc::clone(&self.refusals);
+        loop {
+            let summing = async {
+                refusals.any.notified().await;
+                sleep_until(next_sum).await;
+            };
+            tokio::select! {
+                event = self.queue.recv() => match event {
+                    Some(event) => self.record(event).await,
+                    None => break,
+                },
+                () = summing => {
+                    self.sum_up().await;
+                    next_sum = Instant::now() + self.pause;
+                }
+                () = self.stopping.cancelled() => break,
+            }
+        }
+        while let Ok(event) = self.queue.try_recv() {
+            self.record(event).await;
+        }
+        self.sum_up().await;
+    }
+
+    async fn sum_up(&self) {
+        let dropped = self.refusals.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            tracing::warn!(dropped, "events were not written: too many at once");
+        }
+        let counts = self.refusals.counts.iter().map(|count| count.swap(0, Ordering::Relaxed));
+        let words: Vec<String> = REFUSALS
+            .iter()
+            .zip(counts)
+            .filter(|(_, count)| *count > 0)
+            .map(|(kind, count)| format!("{} {count}", kind.slug))
+            .collect();
+        if words.is_empty() {
+            return;
+        }
+        let last = *self.refusals.last_from.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = last.map_or_else(String::new, |last| format!("; the last from {last}"));
+        let detail = format!("requests refused: {}{last}", words.join(", "));
+        let kind = EventKind::Security;
+        self.record(NewEvent { kind, tenant: None, notification: None, detail: Some(detail) })
+            .await;
+    }
+
+    async fn record(&self, event: NewEvent) {
+        loop {
+            match self.store.record_event(event.clone()).await {
+                Ok(()) => return,
+                Err(StoreError::Busy) if !self.stopping.is_cancelled() => {
+                    tokio::time::sleep(BUSY_RETRY_AFTER).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, kind = event.kind.word(), "an event was not written");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! `conductor replay`: has a running host send again what it has given up.
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::{
+    exit,
+    remote::{self, Failed, Remote, Session},
+};
+use crate::ids::NotificationId;
+
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["id", "status"]))]
+pub(super) struct Options {
+    #[command(flatten)]
+    remote: Remote,
+    /// The notification, or the parent of several
+    id: Option<NotificationId>,
+    /// All with this status: dead
+    #[arg(long, value_parser = ["dead"])]
+    status: Option<String>,
+    /// Only those of this channel
+    #[arg(long, conflicts_with = "id")]
+    channel: Option<String>,
+    /// Only those accepted at this moment or later, as 2026-01-31T09:30:00Z
+    #[arg(long, conflicts_with = "id")]
+    from: Option<String>,
+    /// Only those accepted before this moment
+    #[arg(long, conflicts_with = "id")]
+    to: Option<String>,
+}
+
+pub(super) fn run(options: Options) -> u8 {
+    remote::run(replay(options))
+}
+
+async fn replay(options: Options) -> Result<(bool, String), Failed> {
+    let session = Session::open(&options.remote)?;
+    if let Some(id) = options.id {
+        let answer = session.post(&format!("/notifications/{id}/replay"), None).await?;
+        return Ok((answer.is_success, answer.pretty()));
+    }
+    let mut body = Map::new();
+    for (name, value) in [
+        ("status", options.status),
+        ("channel", options.channel),
+        ("from", options.from),
+        ("to", options.to),
+    ] {
+        if let Some(value) = value {
+            body.insert(String::from(name), Value::String(value));
+        }
+    }
+    let (mut replayed, mut skipped) = (0, 0);
+    loop {
+        let answer =
+            session.post("/notifications/replay", Some(&Value::Object(body.clone()))).await?;
+        if !answer.is_success {
+            let so_far = format!("replayed {replayed} before this:\n{}", answer.pretty());
+            return Err((exit::FAILURE, so_far));
+        }
+        replayed += answer.json["replayed"].as_u64().unwrap_or(0);
+        skipped += answer.json["skipped"].as_u64().unwrap_or(0);
+        match answer.json["nextCursor"].as_str() {
+            Some(cursor) => drop(body.insert(String::from("cursor"), json!(cursor))),
+            None => break,
+        }
+    }
+    Ok((true, format!("replayed {replayed}, passed over {skipped}")))
+}
