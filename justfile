@@ -31,6 +31,10 @@ peers: setup build-plugins
     cargo build --package conductor --bin conductor
     @scripts/peers
 
+# Proves docs/RELIABILITY.md at length, by ROUNDS of kills and the rest in proportion; `test` does so in short
+prove ROUNDS="200": setup build-plugins build-fixtures
+    @scripts/prove "$1"
+
 # Measures the host, optimised; ARGS choose the benchmarks
 bench *ARGS: setup build-plugins
     # The dev profile has its dependencies optimised already: only our own crate is built again.

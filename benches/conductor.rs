@@ -14,11 +14,14 @@
 )]
 
 mod accepts;
+mod fairness;
 mod figures;
 mod host;
 mod in_flight;
+mod latency;
 mod load;
 mod routing;
+mod rows;
 mod start;
 mod swap;
 mod tenants;
@@ -38,6 +41,9 @@ type Benchmark = fn(&mut Report) -> Result<()>;
 const BENCHMARKS: &[(&str, Benchmark)] = &[
     ("routing", routing::run),
     ("accepts", accepts::run),
+    ("latency", latency::run),
+    ("fairness", fairness::run),
+    ("rows", rows::run),
     ("in-flight", in_flight::run),
     ("start", start::run),
     ("tenants", tenants::run),

@@ -9,6 +9,8 @@ use serde_json::json;
 pub(crate) enum Goal {
     /// The figure divided by its baseline.
     RatioAtLeast(f64),
+    /// The figure divided by its baseline.
+    RatioAtMost(f64),
     /// The figure itself.
     Below(f64),
     /// The figure itself.
@@ -36,6 +38,7 @@ impl Figure {
     fn met(&self) -> Option<bool> {
         match self.goal {
             Goal::RatioAtLeast(least) => Some(self.ratio().is_some_and(|ratio| ratio >= least)),
+            Goal::RatioAtMost(most) => Some(self.ratio().is_some_and(|ratio| ratio <= most)),
             Goal::Below(limit) => Some(self.value < limit),
             Goal::Zero => Some(self.value == 0.0),
             Goal::None => None,
@@ -45,6 +48,7 @@ impl Figure {
     fn goal_text(&self) -> String {
         match self.goal {
             Goal::RatioAtLeast(least) => format!("ratio >= {least}"),
+            Goal::RatioAtMost(most) => format!("ratio <= {most}"),
             Goal::Below(limit) => format!("< {limit}"),
             Goal::Zero => String::from("0"),
             Goal::None => String::from("-"),

@@ -43,7 +43,7 @@ impl Folder {
                 "[[tenant]]\nid = \"{id}\"\nname = \"Tenant {number}\"\nauth_key_env = \
                  \"KEY_{number}\"\n[tenant.limits]\nqueue = 1000000\n\n"
             )?;
-            writeln!(dotenv, "KEY_{number}=bench-key-{number}-0123456789abcdef0123456789abcdef")?;
+            writeln!(dotenv, "KEY_{number}={}", key(number))?;
             all_channels.push_str(&channels.replace("%TENANT%", &id));
         }
         folder.write("plugins.toml", plugins)?;
@@ -65,6 +65,11 @@ impl Folder {
         fs::rename(&new, &path)?;
         Ok(path)
     }
+}
+
+/// The key of a generated tenant.
+pub(crate) fn key(number: usize) -> String {
+    format!("bench-key-{number}-0123456789abcdef0123456789abcdef")
 }
 
 /// The id of a generated tenant.

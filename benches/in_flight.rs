@@ -99,13 +99,13 @@ fn straight(provider: SocketAddr) -> Result<f64> {
 }
 
 /// The provider, on a thread of its own.
-struct Provider {
-    address: SocketAddr,
+pub(crate) struct Provider {
+    pub(crate) address: SocketAddr,
     seen: Arc<AtomicU64>,
 }
 
 impl Provider {
-    fn start() -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         let seen = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&seen);
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;

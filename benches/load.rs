@@ -16,12 +16,23 @@ use tokio::{
 
 /// A whole `POST /notifications` as bytes.
 pub(crate) fn post(key: &str, more_headers: &str, body: &str) -> Arc<[u8]> {
+    post_to(key, "/notifications", more_headers, body)
+}
+
+/// A whole `POST` as bytes.
+pub(crate) fn post_to(key: &str, path: &str, more_headers: &str, body: &str) -> Arc<[u8]> {
     let length = body.len();
     let text = format!(
-        "POST /notifications HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\n\
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\n\
          content-type: application/json\r\ncontent-length: {length}\r\n{more_headers}\r\n{body}"
     );
     Arc::from(text.into_bytes())
+}
+
+/// A whole `GET` as bytes.
+pub(crate) fn get(key: &str, path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\n\r\n")
+        .into_bytes()
 }
 
 /// A kept-alive connection.
@@ -35,6 +46,14 @@ impl Connection {
         let stream = TcpStream::connect(address).await.context("connecting")?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, buffer: Vec::with_capacity(4096) })
+    }
+
+    /// Sends a request and reads the whole answer: its status and its body.
+    pub(crate) async fn ask(&mut self, request: &[u8]) -> Result<(u16, serde_json::Value)> {
+        let status = self.exchange(request).await?;
+        let at = memchr::memmem::find(&self.buffer, b"\r\n\r\n").context("no head")? + 4;
+        let body = self.buffer.get(at..).unwrap_or_default();
+        Ok((status, serde_json::from_slice(body).context("a body")?))
     }
 
     /// Sends a request and reads the whole answer, of which only the status is of interest.

@@ -17,7 +17,7 @@ pub const AUDIT_RETENTION_DAYS_DEFAULT: u16 = 365;
 /// The ceiling of both: ten years.
 pub const RETENTION_DAYS_MAX: u16 = 3_650;
 /// Rows that are removed in one transaction: some milliseconds of the writer's time.
-pub const PURGE_CHUNK: usize = 500;
+pub const PURGE_CHUNK: usize = 200;
 /// The pause between two of them, in which callers and deliveries get their turn.
 pub const PURGE_PAUSE: Duration = Duration::from_millis(100);
 /// How often the store looks for what is too old.

@@ -27,6 +27,11 @@ pub(crate) struct Folder {
     pub(crate) env: String,
     /// Variables of the process itself.
     pub(crate) process: Vec<(String, String)>,
+    /// A command that runs the host, with its arguments: `strace`. It must hand over its own process
+    /// to the host, which is the one that gets signals.
+    pub(crate) tracer: Vec<String>,
+    /// Another binary than the one that was built.
+    pub(crate) binary: Option<PathBuf>,
 }
 
 impl Folder {
@@ -39,6 +44,8 @@ impl Folder {
             channels: String::new(),
             env: String::new(),
             process: Vec::new(),
+            tracer: Vec::new(),
+            binary: None,
         }
     }
 

@@ -4,6 +4,7 @@ use std::{
     io::{BufRead as _, BufReader, Read},
     ops::{Deref, DerefMut},
     os::unix::process::ExitStatusExt as _,
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     thread::JoinHandle,
@@ -32,7 +33,16 @@ pub(crate) struct Ended {
 
 /// The binary, without anything of this process's environment that it would read.
 pub(crate) fn conductor(folder: &Folder) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_conductor"));
+    let built = || PathBuf::from(env!("CARGO_BIN_EXE_conductor"));
+    let binary = folder.binary.clone().unwrap_or_else(built);
+    let mut command = match folder.tracer.split_first() {
+        None => Command::new(binary),
+        Some((tracer, args)) => {
+            let mut command = Command::new(tracer);
+            command.args(args).arg(binary);
+            command
+        }
+    };
     command.env_clear().current_dir(folder.path()).stdin(Stdio::null());
     for name in ["PATH", "HOME", "TMPDIR"] {
         if let Some(value) = std::env::var_os(name) {
@@ -103,10 +113,16 @@ impl TestHost {
     /// Starts it again on the same folder, after it has ended in some way.
     pub(crate) async fn restart(mut self) -> Self {
         self.kill().await;
-        let args = std::mem::take(&mut self.args);
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let folder = self.take_folder();
-        Self::start_with(folder, &args).await
+        self.start_again();
+        self.wait_until_up().await;
+        self
+    }
+
+    /// Starts it again and waits for nothing: it may be killed before it listens.
+    pub(crate) fn start_again(&mut self) {
+        self.folder.write();
+        let (child, stdout, stderr, readers) = run(&self.folder, &self.args);
+        (self.child, self.stdout, self.stderr, self.readers) = (child, stdout, stderr, readers);
     }
 
     /// The number of its process.

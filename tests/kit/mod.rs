@@ -6,7 +6,7 @@ mod files;
 mod host;
 mod provider;
 mod seed;
-mod wait;
+pub(crate) mod wait;
 
 pub(crate) use client::Answer;
 pub(crate) use files::{Folder, KEY_A, KEY_ADMIN, KEY_B, TENANT_A, TENANT_B, replace};

@@ -9,12 +9,18 @@ use tokio::time::Instant;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Asks again and again until `probe` gives something; fails the test after [`PATIENCE`].
-pub(crate) async fn eventually<T>(
+pub(crate) async fn eventually<T>(what: impl Display, probe: impl AsyncFnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, probe).await
+}
+
+/// The same with another patience, for what is a lot of work.
+pub(crate) async fn within<T>(
+    patience: Duration,
     what: impl Display,
     mut probe: impl AsyncFnMut() -> Option<T>,
 ) -> T {
     const PAUSE: Duration = Duration::from_millis(15);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(found) = probe().await {
             return found;

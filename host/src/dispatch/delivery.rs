@@ -127,6 +127,14 @@ pub(super) fn begin(
     {
         base.since = base.since.max(send_at);
     }
+    base.has_next = channel.is_some_and(|channel| follow::has_next(channel, &envelope));
+    base.budget_end = follow::budget_end(&envelope, base.since);
+    if base.budget_end.is_some_and(|end| end <= now) {
+        let detail = String::from("its time for this channel is over; the next one takes over");
+        base.end = hopeless("unavailable", "time_budget", detail);
+        give(completed, base);
+        return None;
+    }
     if base.leased.lane.channel.is_callbacks() {
         return starter.postman.begin(starter, generation, base, envelope);
     }
@@ -219,15 +227,9 @@ impl Starter {
         generation: &Arc<Generation>,
         channel: &Channel,
         envelope: &Envelope,
-        base: &mut Completed,
+        base: &Completed,
     ) -> Result<Ticket, Box<End>> {
         let (now, lane) = (base.started, &base.leased.lane);
-        base.has_next = follow::has_next(channel, envelope);
-        base.budget_end = follow::budget_end(envelope, base.since);
-        if base.budget_end.is_some_and(|end| end <= now) {
-            let detail = String::from("its time for this channel is over; the next one takes over");
-            return Err(Box::new(hopeless("unavailable", "time_budget", detail)));
-        }
         if base.has_next {
             self.guards.has_fallback(lane);
             // Waiting for somebody to mend the channel is for those who have no other.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::delivery::Completed;
+use super::{delivery::Completed, policy};
 use crate::{
     clock::UnixMs,
     config::{CallbackEvent, Channel, Tenant},
@@ -65,7 +65,7 @@ pub(super) fn of(
         return following;
     }
     let Ok(envelope) = Envelope::decode(&completed.leased.payload) else { return following };
-    if dead && may_take_over(attempt) {
+    if dead && may_take_over(attempt, completed) {
         let fallback = channel.map_or(&[][..], |channel| &channel.fallback);
         if let Some(new) = next_channel(tenant, fallback, completed, &envelope, now) {
             following.takes_over = Some(new.id);
@@ -84,9 +84,14 @@ pub(super) fn of(
     following
 }
 
-/// After these, another channel would deliver too late, or perhaps a second time.
-fn may_take_over(attempt: &Attempt) -> bool {
-    !matches!(attempt.outcome.as_str(), "expired" | "unknown")
+/// Not where another channel would deliver too late, or a second time what is rather never delivered
+/// than twice.
+fn may_take_over(attempt: &Attempt, completed: &Completed) -> bool {
+    match attempt.outcome.as_str() {
+        "expired" => false,
+        "unknown" => policy::may_repeat(&completed.policy, completed.deduplicates),
+        _ => true,
+    }
 }
 
 /// The notification for the next channel that there is.

@@ -4,6 +4,10 @@
 //! Two tasks. The *scheduler* leases due jobs fairly and hands them to bindings; it leases only what
 //! it can run, so nothing waits outside the store. The *settler* takes the reports, decides, writes
 //! many of them in one transaction, and tells whoever waits.
+//!
+//! Between the two stand the [`guards`]: breakers and rates, which hold back what would fail or is
+//! too much before it costs a lease or an attempt. What an end brings about ([`follow`]: another
+//! channel, a callback) is accepted in the transaction of that end.
 
 mod alarms;
 mod bounded;
@@ -18,6 +22,8 @@ mod ring;
 mod scheduler;
 mod settler;
 mod signals;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration};
 

@@ -90,12 +90,10 @@ pub(super) fn decide(outcome: &Outcome, case: &Case) -> Verdict {
             verdict("retry", Some(problem), again(case, *after))
         }
         Outcome::Unknown(problem) => {
-            let retry = match case.policy.on_unknown {
-                OnUnknown::Auto => case.deduplicates,
-                OnUnknown::Retry => true,
-                OnUnknown::Dead => false,
+            let next = match may_repeat(&case.policy, case.deduplicates) {
+                true => again(case, None),
+                false => Next::Dead,
             };
-            let next = if retry { again(case, None) } else { Next::Dead };
             verdict("unknown", Some(problem), next)
         }
         Outcome::Fault(fault) => Verdict {
@@ -110,6 +108,15 @@ pub(super) fn decide(outcome: &Outcome, case: &Case) -> Verdict {
             detail: Some(fault.detail.clone()),
             next: again(case, None),
         },
+    }
+}
+
+/// Whether a message may be sent again that may have been delivered.
+pub(super) const fn may_repeat(policy: &RetryPolicy, deduplicates: bool) -> bool {
+    match policy.on_unknown {
+        OnUnknown::Auto => deduplicates,
+        OnUnknown::Retry => true,
+        OnUnknown::Dead => false,
     }
 }
 

@@ -45,7 +45,8 @@ pub struct SendCall {
     pub envelope: Envelope,
 }
 
-/// A live instance of a plugin, initialized.
+/// A live instance of a plugin, initialized. Boxed wherever it is held: it is large, and is handed
+/// on with every call.
 pub(super) struct Instance {
     store: Store<InstanceState>,
     plugin: v0_1_0::Plugin,
@@ -177,7 +178,7 @@ impl Instance {
         engine: &Engine,
         spec: &Spec,
         observer: &Arc<dyn Observer>,
-    ) -> Result<Self, StartError> {
+    ) -> Result<Box<Self>, StartError> {
         let log = LogSink::new(Arc::clone(&spec.speaker), Some(Arc::clone(&spec.egress)));
         let state = InstanceState::new(
             log,
@@ -205,7 +206,9 @@ impl Instance {
         let channel = plugin.conductor_channel_channel();
         let answer = run!(store, wall, channel.call_initialize(&mut store, &context));
         match answer.map_err(StartError::Fault)? {
-            Ok(()) => Ok(Self { store, plugin, wall: spec.limits.wall, cpu: spec.limits.cpu }),
+            Ok(()) => {
+                Ok(Box::new(Self { store, plugin, wall: spec.limits.wall, cpu: spec.limits.cpu }))
+            }
             Err(failure) => {
                 let (problem, temporary) = v0_1_0::failure(failure);
                 Err(StartError::Refused { problem, temporary })
@@ -214,7 +217,10 @@ impl Instance {
     }
 
     /// One `send`. The instance comes back unless it failed.
-    pub(super) async fn send(mut self, call: SendCall) -> (Outcome, Usage, Option<Self>) {
+    pub(super) async fn send(
+        mut self: Box<Self>,
+        call: SendCall,
+    ) -> (Outcome, Usage, Option<Box<Self>>) {
         let wall = self.wall;
         let id = call.id.to_string();
         arm(&mut self.store, wall, self.cpu, &id);
@@ -232,7 +238,7 @@ impl Instance {
     }
 
     /// Asks the plugin how it is.
-    pub(super) async fn health(mut self) -> Result<(Health, Self), Fault> {
+    pub(super) async fn health(mut self: Box<Self>) -> Result<(Health, Box<Self>), Fault> {
         let wall = limits::HEALTH_WALL;
         arm(&mut self.store, wall, self.cpu, "");
         let channel = self.plugin.conductor_channel_channel();
@@ -241,7 +247,7 @@ impl Instance {
     }
 
     /// The last call, and the end.
-    pub(super) async fn shutdown(mut self) -> Result<(), Fault> {
+    pub(super) async fn shutdown(mut self: Box<Self>) -> Result<(), Fault> {
         let wall = limits::SHUTDOWN_WALL;
         arm(&mut self.store, wall, self.cpu, "");
         let channel = self.plugin.conductor_channel_channel();

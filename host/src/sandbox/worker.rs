@@ -103,7 +103,7 @@ pub(super) async fn run(binding: &Binding, first: Job) {
 
 /// An instance with its age.
 struct Held {
-    instance: Instance,
+    instance: Box<Instance>,
     born: Instant,
     age_max: Duration,
     calls: u32,
@@ -120,7 +120,7 @@ impl Drop for Ended {
 }
 
 impl Held {
-    fn new(instance: Instance, binding: &Binding) -> Self {
+    fn new(instance: Box<Instance>, binding: &Binding) -> Self {
         let age_max = limits::INSTANCE_AGE_MAX.mul_f64(0.9 + 0.2 * fastrand::f64());
         let ended = Ended(Arc::clone(&binding.observer), binding.spec.plugin.name().clone());
         Self { instance, born: Instant::now(), age_max, calls: 0, ended }

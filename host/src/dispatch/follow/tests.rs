@@ -152,6 +152,11 @@ fn a_requests_own_fallback_comes_first_and_leaves_out_what_is_not_there() {
 fn what_may_have_been_delivered_or_came_too_late_is_not_handed_on() {
     assert_eq!(next("a", &message(), "unknown"), None);
     assert_eq!(next("a", &message(), "expired"), None);
+    let mut tolerant = completed("a", &message());
+    tolerant.policy.on_unknown = crate::config::OnUnknown::Retry;
+    let generation = generation(Vec::new());
+    let following = of(&generation, &tolerant, &attempt("unknown"), Became::Dead, NOW);
+    assert!(following.takes_over.is_some(), "rather twice than never");
     assert!(next("a", &message(), "misconfigured").is_some());
 }
 

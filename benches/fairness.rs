@@ -1,0 +1,90 @@
+//! A tenant with a backlog of a hundred thousand, and what its neighbour notices of it.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::{
+    figures::{Figure, Goal, Report, median, quantile},
+    host::{Folder, Host, Log, key, tenant_id},
+    load::{self, Connection},
+};
+
+const BACKLOG: usize = 100_000;
+/// What the interface takes at once.
+const BATCH: usize = 100;
+const ROUNDS: usize = 3;
+const ROUND: Duration = Duration::from_secs(6);
+/// The neighbour's pace: far below what the host can do, so that what is seen is waiting.
+const PAUSE: Duration = Duration::from_millis(10);
+
+pub(crate) fn run(report: &mut Report) -> Result<()> {
+    // The backlog is for a provider that takes its time, or it would be gone before it is measured;
+    // it is served by as many instances as one channel has by default.
+    let provider = crate::in_flight::Provider::start()?;
+    let url = format!("http://{}", provider.address);
+    let plugins = format!(
+        "[[plugin]]\nname = \"log\"\nscope = \"core\"\n\n[[plugin]]\nname = \
+         \"webhook\"\n[plugin.grants]\nhosts = [\"{url}\"]\naddresses = [\"127.0.0.1\"]\n"
+    );
+    let channels = format!(
+        "[[channel]]\ntenant_id = \"{}\"\nchannel_type = \"webhook\"\n[channel.options]\nurl = \
+         \"{url}/hook\"\nunsigned = true\n",
+        tenant_id(0)
+    );
+    let folder = Folder::with(2, &plugins, &channels)?;
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+        let place = data.path().display().to_string();
+        let host = Host::start(&folder, &["--data-dir", &place], Log::Null)?;
+        let runtime = load::runtime()?;
+        alone.push(runtime.block_on(neighbour(&host))?);
+        runtime.block_on(fill(&host))?;
+        beside.push(runtime.block_on(neighbour(&host))?);
+    }
+    report.add(Figure {
+        name: "p99 beside a backlog of 100,000",
+        unit: "ms",
+        value: median(&mut beside),
+        baseline: Some(("without a backlog", median(&mut alone))),
+        goal: Goal::RatioAtMost(1.2),
+    });
+    Ok(())
+}
+
+async fn fill(host: &Host) -> Result<()> {
+    let one = r#"{"channel":"webhook","message":"backlog"}"#;
+    let body = format!("[{}]", vec![one; BATCH].join(","));
+    let request = load::post_to(&key(0), "/notifications/batch", "", &body);
+    let mut connection = Connection::open(host.address).await?;
+    for _ in 0..BACKLOG / BATCH {
+        let status = connection.exchange(&request).await?;
+        ensure!((200..300).contains(&status), "status {status} for a batch");
+    }
+    Ok(())
+}
+
+/// The 99th percentile of the neighbour's waits for a delivery, in milliseconds.
+async fn neighbour(host: &Host) -> Result<f64> {
+    let request = load::post_to(
+        &key(1),
+        "/notifications",
+        "",
+        r#"{"channel":"log","message":"a neighbour"}"#,
+    );
+    let mut connection = Connection::open(host.address).await?;
+    let mut turns = tokio::time::interval(PAUSE);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let began = Instant::now();
+    let mut took_ms = Vec::new();
+    while began.elapsed() < ROUND {
+        turns.tick().await;
+        let sent = Instant::now();
+        let status = connection.exchange(&request).await?;
+        ensure!(status == 200, "status {status} for the neighbour");
+        took_ms.push(sent.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(quantile(&mut took_ms, 0.99))
+}

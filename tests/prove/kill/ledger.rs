@@ -1,0 +1,237 @@
+//! What the callers were promised, and whether it was kept.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use serde_json::Value;
+
+use super::receiver::Receiver;
+use crate::kit::{KEY_A, TestHost};
+
+/// What a message is made for. It stands in front of its text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    /// Is delivered, after some failures perhaps.
+    Plain,
+    /// The same, a second later.
+    Later,
+    /// Is delivered by the plugin that is being swapped.
+    Swapped,
+    /// Is rejected by the provider.
+    Doomed,
+    /// Is taken back by its caller.
+    Withdrawn,
+}
+
+impl Kind {
+    pub(super) const ALL: [(Self, &'static str); 5] = [
+        (Self::Plain, "plain"),
+        (Self::Later, "later"),
+        (Self::Swapped, "swapped"),
+        (Self::Doomed, "doomed"),
+        (Self::Withdrawn, "withdrawn"),
+    ];
+
+    pub(super) fn of(message: &str) -> Self {
+        let word = message.split('/').next().unwrap();
+        Self::ALL.iter().find(|(_, name)| *name == word).unwrap().0
+    }
+
+    pub(super) fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(kind, _)| *kind == self).unwrap().1
+    }
+
+    /// How it must end.
+    const fn end(self) -> &'static str {
+        match self {
+            Self::Plain | Self::Later | Self::Swapped => "delivered",
+            Self::Doomed => "dead",
+            Self::Withdrawn => "cancelled",
+        }
+    }
+}
+
+/// What a caller has to do.
+#[derive(Clone, Debug)]
+pub(super) enum Task {
+    /// Hand over this message, with itself as the key.
+    HandOver { message: String, body: String },
+    /// Take back.
+    Withdraw { id: String },
+}
+
+/// All that was asked and answered over all rounds.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    numbers: AtomicUsize,
+    /// Message by id.
+    accepted: Mutex<BTreeMap<String, String>>,
+    /// Asked, and not answered yet.
+    open: Mutex<Vec<Task>>,
+    repeated: AtomicUsize,
+}
+
+impl Ledger {
+    pub(super) fn number(&self) -> usize {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Something that somebody got no answer to, if there is anything.
+    pub(super) fn open(&self) -> Option<Task> {
+        let task = self.open.lock().unwrap().pop();
+        self.repeated.fetch_add(usize::from(task.is_some()), Ordering::Relaxed);
+        task
+    }
+
+    pub(super) fn unanswered(&self, task: Task) {
+        self.open.lock().unwrap().push(task);
+    }
+
+    /// A key is answered with one id for ever.
+    pub(super) fn accepted(&self, id: String, message: &str) {
+        let before = self.accepted.lock().unwrap().insert(id.clone(), message.to_owned());
+        assert!(before.is_none_or(|before| before == message), "{id} is two messages");
+    }
+
+    pub(super) fn summary(&self) -> String {
+        let repeated = self.repeated.load(Ordering::Relaxed);
+        format!("{} acknowledged, {repeated} asked again", self.accepted.lock().unwrap().len())
+    }
+
+    /// Compares everything that was promised with everything that is known.
+    pub(super) async fn reconcile(
+        self: &Arc<Self>,
+        host: &TestHost,
+        receiver: &Receiver,
+        kills: usize,
+    ) -> Found {
+        assert!(self.open.lock().unwrap().is_empty(), "somebody has no answer");
+        let accepted = self.accepted.lock().unwrap().clone();
+        let listed = listing(host).await;
+        let taken = receiver.taken();
+
+        // One notification for each key, and no other.
+        let lost: Vec<_> = accepted.iter().filter(|(id, _)| !listed.contains_key(*id)).collect();
+        assert!(lost.is_empty(), "{} of {} are lost: {lost:?}", lost.len(), accepted.len());
+        let unasked: Vec<_> = listed.keys().filter(|id| !accepted.contains_key(*id)).collect();
+        assert!(unasked.is_empty(), "nobody was told of {unasked:?}");
+        let keys: std::collections::BTreeSet<_> = accepted.values().collect();
+        assert_eq!(keys.len(), accepted.len(), "a key made two notifications");
+        assert_eq!(keys.len(), self.numbers.load(Ordering::Relaxed), "each call was answered once");
+
+        let mut found = Found { ids: accepted.len(), ..Found::default() };
+        for (id, message) in &accepted {
+            let answer = host.notification(id).await;
+            assert_eq!(answer.status, 200, "{message} is unknown: {answer:?}");
+            found.one(message, &answer.json, &listed[id], taken.get(message));
+        }
+        found.repeated = self.repeated.load(Ordering::Relaxed);
+        found.counters(host, &listed).await;
+        // Only what was in flight at a kill can come twice: an instance each.
+        let in_flight = 16;
+        assert!(found.twice <= kills * 2 * in_flight, "{} came twice", found.twice);
+        found
+    }
+}
+
+/// The state of every notification of tenant A, by id, page by page.
+async fn listing(host: &TestHost) -> BTreeMap<String, String> {
+    let mut listed = BTreeMap::new();
+    let mut cursor = String::new();
+    loop {
+        let path = format!("/notifications?limit=200&cursor={cursor}");
+        let page = host.call("GET", &path).key(KEY_A).send().await;
+        assert_eq!(page.status, 200, "{page:?}");
+        for item in page.json["items"].as_array().unwrap() {
+            let text = |name: &str| item[name].as_str().unwrap().to_owned();
+            let twice = listed.insert(text("id"), text("status"));
+            assert!(twice.is_none(), "listed twice: {item}");
+        }
+        match page.json["nextCursor"].as_str() {
+            Some(next) => next.clone_into(&mut cursor),
+            None => return listed,
+        }
+    }
+}
+
+/// The figures of a run.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    ids: usize,
+    repeated: usize,
+    /// Attempts that a kill interrupted.
+    interrupted: usize,
+    failures: usize,
+    /// Successes at the provider beyond the first of a message.
+    twice: usize,
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ids, repeated, interrupted, failures, twice } = self;
+        write!(
+            formatter,
+            "{ids} acknowledged ids, 0 lost, {repeated} calls repeated after a kill, {failures} \
+             failed attempts, {interrupted} attempts interrupted, {twice} delivered twice (same key)"
+        )
+    }
+}
+
+impl Found {
+    fn one(
+        &mut self,
+        message: &str,
+        detail: &Value,
+        listed: &str,
+        taken: Option<&super::receiver::Taken>,
+    ) {
+        let kind = Kind::of(message);
+        assert_eq!(detail["message"], message, "{detail}");
+        assert_eq!(detail["status"], kind.end(), "{detail}");
+        assert_eq!(listed, kind.end(), "the list says something else: {detail}");
+        let attempts = detail["attempts"].as_array().unwrap();
+        let count = |word: &str| attempts.iter().filter(|one| one["outcome"] == word).count();
+        let (lost, retried) = (count("lost"), count("retry"));
+        self.interrupted += lost;
+        self.failures += retried;
+        let last = match kind {
+            Kind::Withdrawn => {
+                assert!(attempts.is_empty() && taken.is_none(), "it was taken back: {detail}");
+                return;
+            }
+            Kind::Doomed => "rejected",
+            _ => "delivered",
+        };
+        assert_eq!(attempts.last().unwrap()["outcome"], last, "{detail}");
+        assert_eq!(count(last), 1, "it ended once: {detail}");
+        // A connection that was open at a kill may also be seen as one without an answer.
+        assert_eq!(lost + retried + count("unknown") + 1, attempts.len(), "{detail}");
+        if kind == Kind::Swapped {
+            return;
+        }
+        let taken = taken.unwrap_or_else(|| panic!("never arrived: {detail}"));
+        assert_eq!(taken.keys.len(), 1, "one delivery key: {taken:?} {detail}");
+        if kind != Kind::Doomed {
+            assert!(taken.successes >= 1, "delivered to nobody: {taken:?} {detail}");
+            let twice = taken.successes - 1;
+            assert!(twice <= lost, "sent twice without a kill between: {taken:?} {detail}");
+            self.twice += twice;
+        }
+    }
+
+    /// The counters that are kept say what counting says.
+    async fn counters(&self, host: &TestHost, listed: &BTreeMap<String, String>) {
+        for state in ["queued", "sending", "retrying", "delivered", "dead", "cancelled"] {
+            let counted = listed.values().filter(|one| *one == state).count();
+            let name = format!("conductor_queue_notifications{{state=\"{state}\"}}");
+            let kept = host.metric(&name).await;
+            assert_eq!(kept, f64::from(u32::try_from(counted).unwrap()), "{state}");
+        }
+    }
+}

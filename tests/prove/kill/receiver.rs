@@ -1,0 +1,90 @@
+//! The provider: fails by chance, is slow by chance, and keeps count of what it took.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
+use serde_json::Value;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use super::ledger::Kind;
+
+/// What it knows of one message.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Taken {
+    /// The delivery keys it came with.
+    pub(super) keys: Vec<String>,
+    /// How often it was answered with a success.
+    pub(super) successes: usize,
+}
+
+#[derive(Debug)]
+struct Shared {
+    chances: Mutex<fastrand::Rng>,
+    taken: Mutex<BTreeMap<String, Taken>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Receiver {
+    port: u16,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+impl Receiver {
+    pub(super) async fn start(chances: fastrand::Rng) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let shared = Arc::new(Shared { chances: Mutex::new(chances), taken: Mutex::default() });
+        let router = Router::new().fallback(take).with_state(Arc::clone(&shared));
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { port, shared, server }
+    }
+
+    pub(super) fn origin(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// By message.
+    pub(super) fn taken(&self) -> BTreeMap<String, Taken> {
+        self.shared.taken.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn take(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> StatusCode {
+    let message = body["data"]["message"].as_str().unwrap().to_owned();
+    let chance = shared.chances.lock().unwrap().u8(0..100);
+    if chance < 10 {
+        tokio::time::sleep(Duration::from_millis(20 + u64::from(chance) * 10)).await;
+    }
+    let status = match Kind::of(&message) {
+        Kind::Doomed => StatusCode::UNPROCESSABLE_ENTITY,
+        _ if (10..25).contains(&chance) => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::OK,
+    };
+    let mut taken = shared.taken.lock().unwrap();
+    let one = taken.entry(message).or_default();
+    let key = headers["webhook-id"].to_str().unwrap();
+    if !one.keys.iter().any(|known| known == key) {
+        one.keys.push(key.to_owned());
+    }
+    one.successes += usize::from(status.is_success());
+    status
+}
