@@ -84,7 +84,10 @@ fn allows(tenant: &Tenant, origin: &str) -> bool {
 
 const PREFLIGHT: &[(header::HeaderName, &str)] = &[
     (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE"),
-    (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, idempotency-key, prefer"),
+    (
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        "authorization, content-type, idempotency-key, last-event-id, prefer",
+    ),
     (header::ACCESS_CONTROL_MAX_AGE, "600"),
 ];
 const ANSWER: &[(header::HeaderName, &str)] = &[(
