@@ -80,7 +80,8 @@ impl Caller {
 
     fn new_task(&mut self) -> Task {
         let kind = match self.chances.u8(0..100) {
-            0..55 => Kind::Plain,
+            0..45 => Kind::Plain,
+            45..55 => Kind::HandedOn,
             55..65 => Kind::Later,
             65..85 => Kind::Swapped,
             85..93 => Kind::Doomed,
@@ -92,7 +93,11 @@ impl Caller {
             Kind::Withdrawn => Some(3_600),
             _ => None,
         };
-        let channel = if kind == Kind::Swapped { "versioned" } else { "webhook" };
+        let channel = match kind {
+            Kind::Swapped => "versioned",
+            Kind::HandedOn => "first",
+            _ => "webhook",
+        };
         let mut body = json!({"channel": channel, "message": message});
         if let Some(seconds) = ahead {
             let due = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);

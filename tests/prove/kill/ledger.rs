@@ -1,7 +1,7 @@
 //! What the callers were promised, and whether it was kept.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{
         Arc, Mutex,
@@ -11,7 +11,10 @@ use std::{
 
 use serde_json::Value;
 
-use super::receiver::Receiver;
+use super::{
+    CALLBACKS, SECOND,
+    receiver::{Receiver, Taken},
+};
 use crate::kit::{KEY_A, TestHost};
 
 /// What a message is made for. It stands in front of its text.
@@ -25,16 +28,19 @@ pub(super) enum Kind {
     Swapped,
     /// Is rejected by the provider.
     Doomed,
+    /// Is rejected, and delivered by another channel.
+    HandedOn,
     /// Is taken back by its caller.
     Withdrawn,
 }
 
 impl Kind {
-    pub(super) const ALL: [(Self, &'static str); 5] = [
+    pub(super) const ALL: [(Self, &'static str); 6] = [
         (Self::Plain, "plain"),
         (Self::Later, "later"),
         (Self::Swapped, "swapped"),
         (Self::Doomed, "doomed"),
+        (Self::HandedOn, "handed-on"),
         (Self::Withdrawn, "withdrawn"),
     ];
 
@@ -51,7 +57,7 @@ impl Kind {
     const fn end(self) -> &'static str {
         match self {
             Self::Plain | Self::Later | Self::Swapped => "delivered",
-            Self::Doomed => "dead",
+            Self::Doomed | Self::HandedOn => "dead",
             Self::Withdrawn => "cancelled",
         }
     }
@@ -119,9 +125,12 @@ impl Ledger {
         // One notification for each key, and no other.
         let lost: Vec<_> = accepted.iter().filter(|(id, _)| !listed.contains_key(*id)).collect();
         assert!(lost.is_empty(), "{} of {} are lost: {lost:?}", lost.len(), accepted.len());
-        let unasked: Vec<_> = listed.keys().filter(|id| !accepted.contains_key(*id)).collect();
+        let followed = |one: &Listed| [SECOND, CALLBACKS].contains(&one.channel.as_str());
+        let asked = |id: &String| accepted.contains_key(id);
+        let unasked: Vec<_> =
+            listed.iter().filter(|(id, one)| !asked(id) && !followed(one)).collect();
         assert!(unasked.is_empty(), "nobody was told of {unasked:?}");
-        let keys: std::collections::BTreeSet<_> = accepted.values().collect();
+        let keys: BTreeSet<_> = accepted.values().collect();
         assert_eq!(keys.len(), accepted.len(), "a key made two notifications");
         assert_eq!(keys.len(), self.numbers.load(Ordering::Relaxed), "each call was answered once");
 
@@ -129,19 +138,28 @@ impl Ledger {
         for (id, message) in &accepted {
             let answer = host.notification(id).await;
             assert_eq!(answer.status, 200, "{message} is unknown: {answer:?}");
-            found.one(message, &answer.json, &listed[id], taken.get(message));
+            found.one(message, &answer.json, &listed[id], &taken);
         }
+        found.handed_on(host, &listed, &accepted, &taken).await;
+        found.told(&listed, &accepted, &taken);
         found.repeated = self.repeated.load(Ordering::Relaxed);
         found.counters(host, &listed).await;
-        // Only what was in flight at a kill can come twice: an instance each.
-        let in_flight = 16;
+        // Only what was in flight at a kill can come twice: an instance each of three channels.
+        let in_flight = 3 * 16;
         assert!(found.twice <= kills * 2 * in_flight, "{} came twice", found.twice);
         found
     }
 }
 
-/// The state of every notification of tenant A, by id, page by page.
-async fn listing(host: &TestHost) -> BTreeMap<String, String> {
+/// A notification in the list.
+#[derive(Debug)]
+struct Listed {
+    status: String,
+    channel: String,
+}
+
+/// Every notification of tenant A, by id, page by page.
+async fn listing(host: &TestHost) -> BTreeMap<String, Listed> {
     let mut listed = BTreeMap::new();
     let mut cursor = String::new();
     loop {
@@ -150,7 +168,8 @@ async fn listing(host: &TestHost) -> BTreeMap<String, String> {
         assert_eq!(page.status, 200, "{page:?}");
         for item in page.json["items"].as_array().unwrap() {
             let text = |name: &str| item[name].as_str().unwrap().to_owned();
-            let twice = listed.insert(text("id"), text("status"));
+            let one = Listed { status: text("status"), channel: text("channel") };
+            let twice = listed.insert(text("id"), one);
             assert!(twice.is_none(), "listed twice: {item}");
         }
         match page.json["nextCursor"].as_str() {
@@ -170,15 +189,18 @@ pub(super) struct Found {
     failures: usize,
     /// Successes at the provider beyond the first of a message.
     twice: usize,
+    handed_on: usize,
+    told: usize,
 }
 
 impl fmt::Display for Found {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ids, repeated, interrupted, failures, twice } = self;
+        let Self { ids, repeated, interrupted, failures, twice, handed_on, told } = self;
         write!(
             formatter,
             "{ids} acknowledged ids, 0 lost, {repeated} calls repeated after a kill, {failures} \
-             failed attempts, {interrupted} attempts interrupted, {twice} delivered twice (same key)"
+             failed attempts, {interrupted} attempts interrupted, {twice} delivered twice (same \
+             key), {handed_on} taken over by another channel, {told} callbacks"
         )
     }
 }
@@ -188,13 +210,15 @@ impl Found {
         &mut self,
         message: &str,
         detail: &Value,
-        listed: &str,
-        taken: Option<&super::receiver::Taken>,
+        listed: &Listed,
+        taken: &BTreeMap<String, Taken>,
     ) {
         let kind = Kind::of(message);
+        let path = if kind == Kind::HandedOn { "/first" } else { "/hook" };
+        let taken = taken.get(&format!("{path} {message}"));
         assert_eq!(detail["message"], message, "{detail}");
         assert_eq!(detail["status"], kind.end(), "{detail}");
-        assert_eq!(listed, kind.end(), "the list says something else: {detail}");
+        assert_eq!(listed.status, kind.end(), "the list says something else: {detail}");
         let attempts = detail["attempts"].as_array().unwrap();
         let count = |word: &str| attempts.iter().filter(|one| one["outcome"] == word).count();
         let (lost, retried) = (count("lost"), count("retry"));
@@ -205,7 +229,7 @@ impl Found {
                 assert!(attempts.is_empty() && taken.is_none(), "it was taken back: {detail}");
                 return;
             }
-            Kind::Doomed => "rejected",
+            Kind::Doomed | Kind::HandedOn => "rejected",
             _ => "delivered",
         };
         assert_eq!(attempts.last().unwrap()["outcome"], last, "{detail}");
@@ -217,18 +241,78 @@ impl Found {
         }
         let taken = taken.unwrap_or_else(|| panic!("never arrived: {detail}"));
         assert_eq!(taken.keys.len(), 1, "one delivery key: {taken:?} {detail}");
-        if kind != Kind::Doomed {
-            assert!(taken.successes >= 1, "delivered to nobody: {taken:?} {detail}");
-            let twice = taken.successes - 1;
-            assert!(twice <= lost, "sent twice without a kill between: {taken:?} {detail}");
-            self.twice += twice;
+        if last == "delivered" {
+            self.arrived(taken, lost, detail);
         }
     }
 
+    /// It arrived, and more than once only where a kill came between.
+    fn arrived(&mut self, taken: &Taken, lost: usize, detail: &Value) {
+        assert!(taken.successes >= 1, "delivered to nobody: {taken:?} {detail}");
+        let twice = taken.successes - 1;
+        assert!(twice <= lost, "sent twice without a kill between: {taken:?} {detail}");
+        self.twice += twice;
+    }
+
+    /// What one channel rejected, the other one has delivered, each once.
+    async fn handed_on(
+        &mut self,
+        host: &TestHost,
+        listed: &BTreeMap<String, Listed>,
+        accepted: &BTreeMap<String, String>,
+        taken: &BTreeMap<String, Taken>,
+    ) {
+        let mut left: BTreeSet<&String> =
+            accepted.values().filter(|message| Kind::of(message) == Kind::HandedOn).collect();
+        for (id, one) in listed.iter().filter(|(_, one)| one.channel == SECOND) {
+            assert_eq!(one.status, "delivered", "{id}");
+            let detail = host.notification(id).await.json;
+            let message = detail["message"].as_str().unwrap().to_owned();
+            assert!(left.remove(&message), "taken over twice, or by mistake: {detail}");
+            let attempts = detail["attempts"].as_array().unwrap();
+            let lost = attempts.iter().filter(|one| one["outcome"] == "lost").count();
+            self.interrupted += lost;
+            let taken = &taken[&format!("/second {message}")];
+            assert_eq!(taken.keys.len(), 1, "one delivery key: {taken:?} {detail}");
+            self.arrived(taken, lost, &detail);
+            self.handed_on += 1;
+        }
+        assert!(left.is_empty(), "nobody took over: {left:?}");
+    }
+
+    /// Of each end somebody was told, under one key, and of nothing else.
+    fn told(
+        &mut self,
+        listed: &BTreeMap<String, Listed>,
+        accepted: &BTreeMap<String, String>,
+        taken: &BTreeMap<String, Taken>,
+    ) {
+        let mut expected = BTreeSet::new();
+        for (id, one) in listed.iter().filter(|(_, one)| one.channel != CALLBACKS) {
+            let event = match accepted.get(id).map(|message| Kind::of(message)) {
+                Some(Kind::Withdrawn | Kind::HandedOn) => continue,
+                _ if one.status == "delivered" => "delivered",
+                _ => "failed",
+            };
+            expected.insert(format!("/told {id} notification.{event}"));
+        }
+        let told: BTreeSet<_> =
+            taken.keys().filter(|what| what.starts_with("/told ")).cloned().collect();
+        let missing: Vec<_> = expected.difference(&told).collect();
+        assert!(missing.is_empty(), "{} callbacks are lost: {missing:?}", missing.len());
+        let wrong: Vec<_> = told.difference(&expected).collect();
+        assert!(wrong.is_empty(), "told of what was not: {wrong:?}");
+        assert!(told.iter().all(|what| taken[what].keys.len() == 1), "one key for each callback");
+        let callbacks: Vec<_> = listed.values().filter(|one| one.channel == CALLBACKS).collect();
+        assert_eq!(callbacks.len(), told.len(), "one callback for each end");
+        assert!(callbacks.iter().all(|one| one.status == "delivered"), "all are delivered");
+        self.told = told.len();
+    }
+
     /// The counters that are kept say what counting says.
-    async fn counters(&self, host: &TestHost, listed: &BTreeMap<String, String>) {
+    async fn counters(&self, host: &TestHost, listed: &BTreeMap<String, Listed>) {
         for state in ["queued", "sending", "retrying", "delivered", "dead", "cancelled"] {
-            let counted = listed.values().filter(|one| *one == state).count();
+            let counted = listed.values().filter(|one| one.status == state).count();
             let name = format!("conductor_queue_notifications{{state=\"{state}\"}}");
             let kept = host.metric(&name).await;
             assert_eq!(kept, f64::from(u32::try_from(counted).unwrap()), "{state}");

@@ -1,9 +1,10 @@
 //! `kill -9` at random moments, under load, with retries, timed notifications, cancellations,
-//! reloads and plugin swaps going on, on one data folder all the time.
+//! fallbacks, callbacks, reloads and plugin swaps going on, on one data folder all the time.
 //!
 //! The callers do what a careful caller does: each notification has an idempotency key of its own,
 //! and whoever gets no answer asks again with it after the restart. So in the end there must be
-//! exactly one notification for each key, in exactly the one state that is right for it.
+//! exactly one notification for each key, in exactly the one state that is right for it. What follows
+//! from an end, another channel or a callback, must follow exactly once.
 
 mod callers;
 mod ledger;
@@ -25,6 +26,10 @@ use callers::Callers;
 use ledger::Ledger;
 use receiver::Receiver;
 
+/// The channel that takes over, and the lane of callbacks.
+const SECOND: &str = "second";
+const CALLBACKS: &str = "@callbacks";
+
 /// How long the queue may take to run empty at the end.
 const DRAIN: Duration = Duration::from_secs(180);
 
@@ -39,10 +44,21 @@ fn folder(receiver: &Receiver) -> Folder {
         &format!("[plugin.grants]\nhosts = [\"{origin}\"]\naddresses = [\"127.0.0.0/8\"]"),
     );
     let retry = "[channel.retry]\nfirst_ms = 50\nfactor = 1.0\nattempts = 100";
-    folder.channel(
-        "webhook",
-        &format!("[channel.options]\nurl = \"{origin}/hook\"\nunsigned = true\n{retry}"),
+    for (name, path, more) in [
+        ("webhook", "hook", ""),
+        ("first", "first", "fallback = [\"second\"]\n"),
+        (SECOND, "second", ""),
+    ] {
+        let options = format!("[channel.options]\nurl = \"{origin}/{path}\"\nunsigned = true");
+        folder.channel("webhook", &format!("name = \"{name}\"\n{more}{options}\n{retry}"));
+    }
+    folder.env("CALLBACK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    let callback = format!(
+        "[[tenant.callback]]\nurl = \"{origin}/told\"\nsecret_env = \"CALLBACK_SECRET\"\n\
+         events = [\"delivered\", \"failed\"]\naddresses = [\"127.0.0.0/8\"]\n\n"
     );
+    let tenant_b = folder.tenants.rfind("[[tenant]]").unwrap();
+    folder.tenants.insert_str(tenant_b, &callback);
     std::fs::write(folder.file("plugin.wasm"), fixture("versioned-a")).unwrap();
     folder.plugin("versioned", "source = \"plugin.wasm\"");
     folder.channel("versioned", retry);

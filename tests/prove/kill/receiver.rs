@@ -1,4 +1,5 @@
-//! The provider: fails by chance, is slow by chance, and keeps count of what it took.
+//! The provider, and whoever is told how it went: fails by chance, is slow by chance, and keeps count
+//! of what it took.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +10,7 @@ use std::{
 use axum::{
     Json, Router,
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, StatusCode, Uri},
 };
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -52,7 +53,7 @@ impl Receiver {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// By message.
+    /// By path and message, or path and the notification that a callback tells of.
     pub(super) fn taken(&self) -> BTreeMap<String, Taken> {
         self.shared.taken.lock().unwrap().clone()
     }
@@ -66,21 +67,32 @@ impl Drop for Receiver {
 
 async fn take(
     State(shared): State<Arc<Shared>>,
+    uri: Uri,
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> StatusCode {
-    let message = body["data"]["message"].as_str().unwrap().to_owned();
+    // A callback has no message: it says of which notification it is, and what became of it.
+    let (what, kind) = match body["data"]["message"].as_str() {
+        Some(message) => (message.to_owned(), Some(Kind::of(message))),
+        None => {
+            let id = body["data"]["id"].as_str().unwrap();
+            (format!("{id} {}", body["type"].as_str().unwrap()), None)
+        }
+    };
     let chance = shared.chances.lock().unwrap().u8(0..100);
     if chance < 10 {
         tokio::time::sleep(Duration::from_millis(20 + u64::from(chance) * 10)).await;
     }
-    let status = match Kind::of(&message) {
-        Kind::Doomed => StatusCode::UNPROCESSABLE_ENTITY,
+    let status = match kind {
+        // A callback's own pauses are longer than a test; what fails here is tested elsewhere.
+        None => StatusCode::NO_CONTENT,
+        Some(Kind::Doomed) => StatusCode::UNPROCESSABLE_ENTITY,
+        Some(Kind::HandedOn) if uri.path() == "/first" => StatusCode::UNPROCESSABLE_ENTITY,
         _ if (10..25).contains(&chance) => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::OK,
     };
     let mut taken = shared.taken.lock().unwrap();
-    let one = taken.entry(message).or_default();
+    let one = taken.entry(format!("{} {what}", uri.path())).or_default();
     let key = headers["webhook-id"].to_str().unwrap();
     if !one.keys.iter().any(|known| known == key) {
         one.keys.push(key.to_owned());
