@@ -59,9 +59,10 @@ async fn replay(options: Options) -> Result<(bool, String), Failed> {
             let so_far = format!("replayed {replayed} before this:\n{}", answer.pretty());
             return Err((exit::FAILURE, so_far));
         }
-        replayed += answer.json["replayed"].as_u64().unwrap_or(0);
-        skipped += answer.json["skipped"].as_u64().unwrap_or(0);
-        match answer.json["nextCursor"].as_str() {
+        let count = |name| answer.json.get(name).and_then(Value::as_u64).unwrap_or(0);
+        replayed += count("replayed");
+        skipped += count("skipped");
+        match answer.json.get("nextCursor").and_then(Value::as_str) {
             Some(cursor) => drop(body.insert(String::from("cursor"), json!(cursor))),
             None => break,
         }

@@ -46,6 +46,6 @@ async fn send(options: Options) -> Result<(bool, String), Failed> {
         }
     }
     let answer = session.post("/notifications", Some(&Value::Object(body))).await?;
-    let delivered = answer.is_success && answer.json["success"] != false;
+    let delivered = answer.is_success && answer.json.get("success") != Some(&Value::Bool(false));
     Ok((delivered, answer.pretty()))
 }

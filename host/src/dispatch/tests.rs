@@ -115,8 +115,7 @@ impl Host {
         let tasks = Tasks::new(Arc::new(HealthBoard::default()), clock.clone());
         let egress = Egress::new(&[]).unwrap();
         let engine = Engine::new().unwrap();
-        let sandbox =
-            Sandbox::new(engine, Arc::clone(&egress), Arc::new(Nobody), tasks.clone());
+        let sandbox = Sandbox::new(engine, Arc::clone(&egress), Arc::new(Nobody), tasks.clone());
         let store: Arc<dyn Store> = MemoryStore::new(clock.clone());
         let dispatch = Dispatch {
             store: Arc::clone(&store),

@@ -33,7 +33,7 @@ const SQLITE_VERSION_MIN: i32 = 3_051_003;
 const BALLAST_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Statements kept prepared by a connection: all there are.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 96;
 
 /// Why a store does not open.
 #[derive(Debug, thiserror::Error)]

@@ -27,7 +27,12 @@ impl Work for SettleAll {
     const CLASS: Class = Class::Settle;
 
     fn items(&self) -> usize {
-        self.0.len()
+        self.0.iter().map(|item| 1 + item.follow.len()).sum()
+    }
+
+    fn bytes(&self) -> usize {
+        let follow = self.0.iter().flat_map(|item| &item.follow);
+        follow.map(|item| item.payload.len() + enqueue::ROW_BYTES).sum()
     }
 
     fn run(&self, batch: &mut Batch<'_>) -> Result<Vec<Settled>> {
