@@ -172,7 +172,6 @@ pub(super) struct ParentDetail {
     omitted: usize,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
 const fn is_zero(count: &usize) -> bool {
     *count == 0
 }
