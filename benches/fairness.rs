@@ -7,7 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::{
     figures::{Figure, Goal, Report, median, quantile},
-    host::{Folder, Host, Log, key, tenant_id},
+    host::{Folder, Host, Log, key},
     load::{self, Connection},
 };
 
@@ -29,9 +29,8 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
          \"webhook\"\n[plugin.grants]\nhosts = [\"{url}\"]\naddresses = [\"127.0.0.1\"]\n"
     );
     let channels = format!(
-        "[[channel]]\ntenant_id = \"{}\"\nchannel_type = \"webhook\"\n[channel.options]\nurl = \
-         \"{url}/hook\"\nunsigned = true\n",
-        tenant_id(0)
+        "[[channel]]\ntenant_id = \"%TENANT%\"\nchannel_type = \"webhook\"\n[channel.options]\n\
+         url = \"{url}/hook\"\nunsigned = true\n"
     );
     let folder = Folder::with(2, &plugins, &channels)?;
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
