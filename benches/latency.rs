@@ -64,7 +64,8 @@ async fn at_rate(host: &Host, rate: u32) -> Result<Vec<f64>> {
                 turns.tick().await;
                 let (status, body) = connection.ask(&request).await?;
                 ensure!(status == 202, "status {status}: {body}");
-                ids.push(body["id"].as_str().context("no id")?.to_owned());
+                let id = body.get("id").and_then(Value::as_str).context("no id")?;
+                ids.push(id.to_owned());
             }
             Ok(ids)
         });
@@ -78,13 +79,14 @@ async fn at_rate(host: &Host, rate: u32) -> Result<Vec<f64>> {
     let mut waited = Vec::with_capacity(ids.len());
     for id in ids {
         let (_, record) = connection.ask(&load::get(KEY, &format!("/notifications/{id}"))).await?;
-        let accepted = moment(&record["createdAt"])?;
-        let tried = moment(&record["attempts"][0]["startedAt"])?;
+        let accepted = moment(&record, "/createdAt")?;
+        let tried = moment(&record, "/attempts/0/startedAt")?;
         waited.push((tried.0 - accepted.0) as f64);
     }
     Ok(waited)
 }
 
-fn moment(value: &Value) -> Result<UnixMs> {
-    Ok(UnixMs::parse_rfc3339(value.as_str().context("no moment")?)?)
+fn moment(record: &Value, pointer: &str) -> Result<UnixMs> {
+    let text = record.pointer(pointer).and_then(Value::as_str).context("no moment")?;
+    Ok(UnixMs::parse_rfc3339(text)?)
 }
