@@ -119,6 +119,7 @@ impl Ledger {
     ) -> Found {
         assert!(self.open.lock().unwrap().is_empty(), "somebody has no answer");
         let accepted = self.accepted.lock().unwrap().clone();
+        let accepted = first_of_each(host, accepted).await;
         let listed = listing(host).await;
         let taken = receiver.taken();
 
@@ -149,6 +150,31 @@ impl Ledger {
         assert!(found.twice <= kills * 2 * in_flight, "{} came twice", found.twice);
         found
     }
+}
+
+/// What may go on in another channel was answered with a parent's id: the notification that was tried
+/// first stands for it from here on, and the parent must know both and how it ended.
+async fn first_of_each(
+    host: &TestHost,
+    accepted: BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut firsts = BTreeMap::new();
+    for (id, message) in accepted {
+        let id = if Kind::of(&message) == Kind::HandedOn {
+            let parent = host.notification(&id).await;
+            assert_eq!(parent.status, 200, "{message} is lost: {parent:?}");
+            assert_eq!(parent.json["status"], "delivered", "{parent:?}");
+            let branches = parent.json["channels"].as_array().unwrap();
+            assert_eq!(branches.len(), 1, "{parent:?}");
+            let children = branches[0]["notifications"].as_array().unwrap();
+            assert_eq!(children.len(), 2, "it was handed on once: {parent:?}");
+            children[0]["id"].as_str().unwrap().to_owned()
+        } else {
+            id
+        };
+        firsts.insert(id, message);
+    }
+    firsts
 }
 
 /// A notification in the list.
