@@ -50,6 +50,17 @@ struct Entry {
 }
 
 const JSON: &str = "application/json";
+/// What every listing of notifications takes.
+const STATUS: (ParameterIn, &str, &str) =
+    (ParameterIn::Query, "status", "queued, sending, retrying, delivered, dead or cancelled.");
+const FROM: (ParameterIn, &str, &str) =
+    (ParameterIn::Query, "from", "Only accepted at this moment or later (RFC 3339).");
+const TO: (ParameterIn, &str, &str) =
+    (ParameterIn::Query, "to", "Only accepted before this moment (RFC 3339).");
+const CURSOR: (ParameterIn, &str, &str) =
+    (ParameterIn::Query, "cursor", "`nextCursor` of the page before.");
+const LIMIT: (ParameterIn, &str, &str) =
+    (ParameterIn::Query, "limit", "Rows of the page, 1 to 200; otherwise 50.");
 const ID: (ParameterIn, &str, &str) = (ParameterIn::Path, "id", "The notification's id (UUIDv7).");
 
 const ENTRIES: &[Entry] = &[
@@ -139,16 +150,12 @@ const ENTRIES: &[Entry] = &[
         good: &[("200", "One page.", JSON, Some("NotificationPage"))],
         bad: &[kinds::INVALID_REQUEST, kinds::STORE_UNAVAILABLE],
         parameters: &[
-            (
-                ParameterIn::Query,
-                "status",
-                "queued, sending, retrying, delivered, dead or cancelled.",
-            ),
+            STATUS,
             (ParameterIn::Query, "channel", "Only of this channel."),
-            (ParameterIn::Query, "from", "Only accepted at this moment or later (RFC 3339)."),
-            (ParameterIn::Query, "to", "Only accepted before this moment (RFC 3339)."),
-            (ParameterIn::Query, "cursor", "`nextCursor` of the page before."),
-            (ParameterIn::Query, "limit", "Rows of the page, 1 to 200; otherwise 50."),
+            FROM,
+            TO,
+            CURSOR,
+            LIMIT,
         ],
     },
     Entry {
@@ -261,16 +268,12 @@ const ENTRIES: &[Entry] = &[
         good: &[("200", "One page.", JSON, Some("AdminPage"))],
         bad: &[kinds::INVALID_REQUEST, kinds::STORE_UNAVAILABLE],
         parameters: &[
-            (
-                ParameterIn::Query,
-                "status",
-                "queued, sending, retrying, delivered, dead or cancelled.",
-            ),
+            STATUS,
             (ParameterIn::Query, "tenant", "Only of the tenant with this id."),
-            (ParameterIn::Query, "from", "Only accepted at this moment or later (RFC 3339)."),
-            (ParameterIn::Query, "to", "Only accepted before this moment (RFC 3339)."),
-            (ParameterIn::Query, "cursor", "`nextCursor` of the page before."),
-            (ParameterIn::Query, "limit", "Rows of the page, 1 to 200; otherwise 50."),
+            FROM,
+            TO,
+            CURSOR,
+            LIMIT,
         ],
     },
     Entry {
