@@ -19,6 +19,7 @@ mod delivery;
 mod events;
 mod fallback;
 mod fanout;
+mod fuzz;
 mod guests;
 mod kit;
 mod notify;

@@ -161,3 +161,11 @@ impl Service<Request<Body>> for Surface {
         Box::pin(async move { Ok(edge::edge(&shared, routes, request).await) })
     }
 }
+
+/// Whether `body` is a notification, before the tenant's channels are looked at.
+///
+/// # Errors
+/// The 400 that its sender would get.
+pub fn check_body(body: &[u8], now: crate::clock::UnixMs) -> Result<(), problem::Problem> {
+    notification::read(json::parse(body)?, now).map(drop)
+}

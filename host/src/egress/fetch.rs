@@ -145,6 +145,20 @@ impl BindingEgress {
         Ok(response)
     }
 
+    /// The request that [`Self::fetch`] would send for this one, secrets and all, without sending it.
+    ///
+    /// # Errors
+    /// [`FetchError`]; its text holds no secret.
+    pub fn rehearse(&self, request: Request<Bytes>) -> Result<Request<Bytes>, FetchError> {
+        let checked =
+            self.admit(request).map_err(|error| error.map_text(|text| self.vault.scrub(text)))?;
+        let mut request = Request::new(checked.body);
+        *request.method_mut() = checked.method;
+        *request.uri_mut() = super::parse_url(checked.url.as_str())?;
+        *request.headers_mut() = checked.headers;
+        Ok(request)
+    }
+
     /// Everything that is decided before a connection is looked for, secrets put in last.
     fn admit(&self, request: Request<Bytes>) -> Result<Checked, FetchError> {
         let mut request = Checked::new(request)?;
