@@ -1,187 +1,121 @@
-//! From CommonMark to text with spans.
+//! From Markdown to text with spans.
 
-use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
+use std::ops::Range;
 
-use super::{Rich, Span, Style};
+use super::{
+    Rich, Span, Style,
+    blocks::{Block, blocks},
+    inline::{What, marks},
+};
 
-/// How deep lists are indented at most. Quotations and lists can be nested as deep as a message is
-/// long.
-const INDENT_LEVELS_MAX: usize = 8;
+/// How deep quotations, emphasis and lists are read, each inside another of its kind. A message may
+/// nest them as deep as it is long.
+const DEPTH_MAX: usize = 8;
 
 pub(super) fn rich(source: &str) -> Rich {
-    let mut builder = Builder::default();
-    for event in Parser::new_ext(source, Options::ENABLE_STRIKETHROUGH) {
-        builder.event(event);
-    }
-    builder.finish()
+    let mut rich = Rich::default();
+    document(source, 0, &mut rich);
+    rich
 }
 
-#[derive(Default)]
-struct Builder {
-    rich: Rich,
-    /// The spans that are open: their index.
-    open: Vec<usize>,
-    /// The lists that are open: the next number of an ordered one.
-    lists: Vec<Option<u64>>,
-    /// Line breaks to write before the next text.
-    breaks: usize,
-    /// A list's item has just begun: its paragraph stands behind the bullet.
-    at_bullet: bool,
+fn document(source: &str, depth: usize, rich: &mut Rich) {
+    let mut was_item = None;
+    for block in blocks(source) {
+        let is_item = matches!(block, Block::Item { .. });
+        match was_item.replace(is_item) {
+            None => {}
+            Some(true) if is_item => rich.text.push('\n'),
+            Some(_) => rich.text.push_str("\n\n"),
+        }
+        write(source, block, depth, rich);
+    }
 }
 
-impl Builder {
-    fn event(&mut self, event: Event<'_>) {
-        match event {
-            Event::Start(tag) => self.start(tag),
-            Event::End(tag) => self.end(tag),
-            Event::Code(code) => {
-                self.open(Style::Code);
-                self.text(&code);
-                self.close();
-            }
-            Event::Text(text)
-            | Event::Html(text)
-            | Event::InlineHtml(text)
-            | Event::InlineMath(text)
-            | Event::DisplayMath(text)
-            | Event::FootnoteReference(text) => self.text(&text),
-            Event::SoftBreak | Event::HardBreak => self.text("\n"),
-            Event::Rule => {
-                self.block(2);
-                self.text("———");
-                self.block(2);
-            }
-            Event::TaskListMarker(done) => self.text(if done { "☑ " } else { "☐ " }),
+fn write(source: &str, block: Block<'_>, depth: usize, rich: &mut Rich) {
+    let get = |range: Range<usize>| source.get(range).unwrap_or_default();
+    match block {
+        Block::Paragraph(range) => inline(&unindented(get(range)), 0, rich),
+        Block::Heading(level, range) => {
+            spanned(rich, Style::Heading(level), |rich| inline(get(range).trim(), 0, rich));
+        }
+        Block::Item { level, number, text } => {
+            rich.text.push_str(&"  ".repeat(level.min(DEPTH_MAX)));
+            rich.text.push_str(number.unwrap_or("•"));
+            rich.text.push(' ');
+            inline(&unindented(get(text)), 0, rich);
+        }
+        Block::Rule => rich.text.push_str("———"),
+        Block::Fence(fence) => {
+            let style = Style::Pre(fence.language().map(ToOwned::to_owned));
+            let code = get(fence.inner);
+            let code = code.strip_suffix('\n').unwrap_or(code);
+            spanned(rich, style, |rich| rich.text.push_str(code));
+        }
+        Block::Quote(range) => {
+            let inside: String = get(range)
+                .split_inclusive('\n')
+                .map(|line| {
+                    let line = line.trim_start().strip_prefix('>').unwrap_or(line);
+                    line.strip_prefix(' ').unwrap_or(line)
+                })
+                .collect();
+            spanned(rich, Style::Quote, |rich| match depth {
+                DEPTH_MAX.. => rich.text.push_str(inside.trim_end()),
+                _ => document(&inside, depth + 1, rich),
+            });
         }
     }
+}
 
-    fn start(&mut self, tag: Tag<'_>) {
-        match tag {
-            Tag::Paragraph | Tag::HtmlBlock => self.block(2),
-            Tag::Heading { level, .. } => {
-                self.block(2);
-                self.open(Style::Heading(level as u8));
+/// Lines without what stands around them.
+fn unindented(text: &str) -> String {
+    text.trim_end()
+        .split('\n')
+        .map(|line| {
+            let line = line.trim();
+            // A line break that is asked for is one all the same.
+            line.strip_suffix('\\').unwrap_or(line)
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn inline(text: &str, depth: usize, rich: &mut Rich) {
+    let get = |range: Range<usize>| text.get(range).unwrap_or_default();
+    let mut written = 0;
+    for mark in if depth < DEPTH_MAX { marks(text) } else { Vec::new() } {
+        rich.text.push_str(get(written..mark.outer.start));
+        written = mark.outer.end;
+        let inner = get(mark.inner);
+        match mark.what {
+            What::Escape => rich.text.push_str(inner),
+            What::Literal(style) => spanned(rich, style, |rich| rich.text.push_str(inner)),
+            What::Nested(style) => {
+                let address = match &style {
+                    Style::Link(address) if inner.trim().is_empty() => Some(address.clone()),
+                    _ => None,
+                };
+                spanned(rich, style, |rich| match address {
+                    // A picture without a description.
+                    Some(address) => rich.text.push_str(&address),
+                    None => inline(inner, depth + 1, rich),
+                });
             }
-            Tag::BlockQuote(_) => {
-                self.block(2);
-                self.open(Style::Quote);
-            }
-            Tag::CodeBlock(kind) => {
-                self.block(2);
-                self.open(Style::Pre(match kind {
-                    CodeBlockKind::Fenced(info) => {
-                        info.split_whitespace().next().map(ToOwned::to_owned)
-                    }
-                    CodeBlockKind::Indented => None,
-                }));
-            }
-            Tag::List(first) => {
-                self.block(if self.lists.is_empty() { 2 } else { 1 });
-                self.lists.push(first);
-            }
-            Tag::Item => self.bullet(),
-            Tag::Emphasis => self.open(Style::Italic),
-            Tag::Strong => self.open(Style::Bold),
-            Tag::Strikethrough => self.open(Style::Strike),
-            Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => {
-                self.open(Style::Link(dest_url.into_string()));
-            }
-            // Of extensions that are switched off.
-            _ => {}
         }
     }
+    rich.text.push_str(get(written..text.len()));
+}
 
-    fn end(&mut self, tag: TagEnd) {
-        match tag {
-            TagEnd::Paragraph | TagEnd::HtmlBlock => self.block(2),
-            TagEnd::Heading(_) | TagEnd::BlockQuote(_) | TagEnd::CodeBlock => {
-                self.close();
-                self.block(2);
-            }
-            TagEnd::List(_) => {
-                self.lists.pop();
-                self.block(if self.lists.is_empty() { 2 } else { 1 });
-            }
-            TagEnd::Item => self.block(1),
-            TagEnd::Emphasis
-            | TagEnd::Strong
-            | TagEnd::Strikethrough
-            | TagEnd::Link
-            | TagEnd::Image => self.close(),
-            _ => {}
-        }
-    }
-
-    /// The next text stands so many line breaks below, and no more.
-    fn block(&mut self, breaks: usize) {
-        if self.at_bullet {
-            return;
-        }
-        // Inside a list, lines are close together.
-        let breaks = if self.lists.is_empty() { breaks } else { 1 };
-        self.breaks = self.breaks.max(breaks);
-    }
-
-    fn bullet(&mut self) {
-        self.block(1);
-        let indent = "  ".repeat(self.lists.len().saturating_sub(1).min(INDENT_LEVELS_MAX));
-        let bullet = match self.lists.last_mut() {
-            Some(Some(number)) => {
-                let bullet = format!("{number}. ");
-                *number = number.saturating_add(1);
-                bullet
-            }
-            _ => "• ".to_owned(),
-        };
-        self.text(&(indent + &bullet));
-        self.at_bullet = true;
-    }
-
-    fn text(&mut self, text: &str) {
-        self.at_bullet = false;
-        let breaks = std::mem::take(&mut self.breaks);
-        if !self.rich.text.is_empty() {
-            let start = self.rich.text.len();
-            self.rich.text.extend(std::iter::repeat_n('\n', breaks));
-            // A span that has no text yet begins behind the break.
-            for open in &self.open {
-                if let Some(span) = self.rich.spans.get_mut(*open)
-                    && span.range.start == start
-                {
-                    span.range.start = self.rich.text.len();
-                }
-            }
-        }
-        self.rich.text.push_str(text);
-    }
-
-    fn open(&mut self, style: Style) {
-        let at = self.rich.text.len();
-        self.open.push(self.rich.spans.len());
-        self.rich.spans.push(Span { range: at..at, style });
-    }
-
-    fn close(&mut self) {
-        let Some(span) = self.open.pop().and_then(|open| self.rich.spans.get_mut(open)) else {
-            return;
-        };
-        // A block of code ends with a line break of its own.
-        let text = self.rich.text.trim_end_matches('\n').len();
-        let end = if matches!(span.style, Style::Pre(_)) { text } else { self.rich.text.len() };
-        span.range.end = end.max(span.range.start);
-        if matches!(span.style, Style::Pre(_)) {
-            self.rich.text.truncate(end.max(span.range.start));
-        }
-    }
-
-    fn finish(self) -> Rich {
-        let Self { mut rich, .. } = self;
-        let end = rich.text.trim_end().len();
-        rich.text.truncate(end);
-        for span in &mut rich.spans {
-            span.range = span.range.start.min(end)..span.range.end.min(end);
-        }
-        rich.spans.retain(|span| !span.range.is_empty());
-        rich
+/// Puts a span around what `write` writes, if that is anything.
+fn spanned(rich: &mut Rich, style: Style, write: impl FnOnce(&mut Rich)) {
+    let start = rich.text.len();
+    let place = rich.spans.len();
+    rich.spans.push(Span { range: start..start, style });
+    write(rich);
+    let end = rich.text.len();
+    if start == end {
+        rich.spans.truncate(place);
+    } else if let Some(span) = rich.spans.get_mut(place) {
+        span.range.end = end;
     }
 }

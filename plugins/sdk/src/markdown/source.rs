@@ -2,9 +2,11 @@
 
 use std::{borrow::Cow, ops::Range};
 
-use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag};
-
-use super::escape;
+use super::{
+    blocks::{self, Block, blocks},
+    escape,
+    inline::marks,
+};
 use crate::{
     Format, LengthUnit, Message,
     overflow::Content,
@@ -28,9 +30,11 @@ pub struct Source<'a> {
 struct Fence {
     /// All of it, with its fences.
     range: Range<usize>,
+    /// The lines between them.
+    inside: Range<usize>,
     /// The first line.
     opening: String,
-    /// The last line.
+    /// The last line, if there is one.
     closing: String,
 }
 
@@ -41,24 +45,19 @@ impl<'a> Source<'a> {
         let text = text.into();
         let mut whole = Vec::new();
         let mut fences = Vec::new();
-        for (event, range) in
-            Parser::new_ext(&text, Options::ENABLE_STRIKETHROUGH).into_offset_iter()
-        {
-            match event {
-                Event::Start(
-                    Tag::Emphasis
-                    | Tag::Strong
-                    | Tag::Strikethrough
-                    | Tag::Link { .. }
-                    | Tag::Image { .. }
-                    | Tag::Heading { .. },
-                )
-                | Event::Code(_)
-                | Event::InlineHtml(_) => whole.push(range),
-                Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(_))) => {
-                    fences.extend(Fence::at(&text, range));
+        for block in blocks(&text) {
+            match block {
+                Block::Paragraph(range) | Block::Item { text: range, .. } | Block::Quote(range) => {
+                    let inside = text.get(range.clone()).unwrap_or_default();
+                    whole.extend(
+                        marks(inside).into_iter().map(|mark| {
+                            range.start + mark.outer.start..range.start + mark.outer.end
+                        }),
+                    );
                 }
-                _ => {}
+                Block::Heading(_, range) => whole.push(range),
+                Block::Fence(fence) => fences.push(Fence::from(fence)),
+                Block::Rule => {}
             }
         }
         Self { text, unit, whole, fences }
@@ -95,18 +94,14 @@ fn body(message: &Message) -> Cow<'_, str> {
     }
 }
 
-impl Fence {
-    fn at(text: &str, range: Range<usize>) -> Option<Self> {
-        let opening = text.get(range.clone())?.lines().next()?.to_owned();
-        let marks = opening.trim_start();
-        let mark = marks.chars().next()?;
-        let closing = marks.chars().take_while(|character| *character == mark).collect();
-        Some(Self { range, opening, closing })
-    }
-
-    /// The offset behind its first line.
-    fn inside(&self) -> usize {
-        self.range.start + self.opening.len() + 1
+impl From<blocks::Fence<'_>> for Fence {
+    fn from(fence: blocks::Fence<'_>) -> Self {
+        Self {
+            range: fence.outer,
+            inside: fence.inner,
+            opening: fence.opening.to_owned(),
+            closing: fence.marks.to_owned(),
+        }
     }
 }
 
@@ -142,15 +137,13 @@ impl Content for Source<'_> {
     }
 
     fn may_cut(&self, at: usize) -> bool {
-        let behind_escape = self.text.get(..at).is_some_and(|text| text.ends_with('\\'));
         if let Some(fence) = self.fence_around(at) {
             // Not in its first or its last line.
-            return at >= fence.inside()
-                && self
-                    .text
-                    .get(at..fence.range.end)
-                    .is_some_and(|rest| rest.trim_end().contains('\n'));
+            return fence.inside.contains(&at);
         }
-        !behind_escape && !self.whole.iter().any(|range| range.start < at && at < range.end)
+        // They are in order and apart.
+        let before = self.whole.partition_point(|range| range.start < at);
+        let nearest = before.checked_sub(1).and_then(|before| self.whole.get(before));
+        !nearest.is_some_and(|range| at < range.end)
     }
 }

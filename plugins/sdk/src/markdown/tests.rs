@@ -44,7 +44,7 @@ fn blocks_stand_apart_and_lists_are_characters() {
     let (text, spans) = rich("x\n```rust,ignore\nlet a;\n\nlet b;\n```\ny");
     assert_eq!(text, "x\n\nlet a;\n\nlet b;\n\ny");
     assert_eq!(spans, [("let a;\n\nlet b;".to_owned(), Style::Pre(Some("rust,ignore".into())))]);
-    assert_eq!(rich("- a\n\n  b\n- c").0, "• a\nb\n• c");
+    assert_eq!(rich("- a\n  b\n* c\n\nd").0, "• a\nb\n• c\n\nd");
     assert_eq!(rich("").0, "");
 }
 
