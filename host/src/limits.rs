@@ -163,6 +163,15 @@ pub const LOOKUPS_PER_POOL: usize = 8;
 pub const BASIC_AUTHS_MAX: usize = 64;
 /// The user name of one of these.
 pub const BASIC_AUTH_USERNAME_BYTES_MAX: usize = 256;
+/// Signed tokens of one channel: Web Push signs one for each push service, others one in all. The one
+/// that was not asked for the longest time makes room.
+pub const JWTS_MAX: usize = 32;
+/// The header or the claims of such a token, as a plugin writes them: providers ask for a few names.
+pub const JWT_PART_BYTES_MAX: usize = 4 * 1024;
+/// Credentials that a plugin has handed over: one for each service that it exchanges its secrets at.
+pub const KEPT_SECRETS_MAX: usize = 16;
+/// One of these. Access tokens with many claims have some kilobytes; more fits no header.
+pub const KEPT_SECRET_BYTES_MAX: usize = 16 * 1024;
 /// Idle connections kept to one host by one pool.
 pub const EGRESS_IDLE_PER_HOST: usize = 64;
 /// An idle connection is closed after so long: below the minute that most load balancers allow.
