@@ -24,6 +24,7 @@ mod guests;
 mod kit;
 mod notify;
 mod ordering;
+mod quarantine;
 mod reload;
 mod shutdown;
 mod start;
