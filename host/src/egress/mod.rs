@@ -3,7 +3,7 @@
 //!
 //! `fetch` is the door: it judges a request (`request`, `policy`, `guard`), puts the secrets in
 //! (`secrets`, `substitute`, `escape`), sends it over a pooled connection (`client`, `resolve`,
-//! `wire`) and takes secrets out of whatever comes back (`scrub`).
+//! `wire`) and takes secrets out of whatever comes back (`scrub`). `smtp` is the same for mail.
 
 mod address;
 mod client;
@@ -17,6 +17,7 @@ mod request;
 mod resolve;
 mod scrub;
 mod secrets;
+mod smtp;
 mod substitute;
 #[cfg(test)]
 mod tests;
@@ -31,3 +32,6 @@ pub use pattern::{HostPattern, HostPatternError};
 pub use policy::{Denied, EgressPolicy};
 pub use request::parse_url;
 pub use secrets::{KeyEncoding, SecretError, SignatureAlgorithm, Vault};
+pub use smtp::{
+    Acceptance, Credentials, Mechanism, Phase, Refusal, Reply, Server, SmtpError, Submission, Tls,
+};

@@ -45,6 +45,7 @@ mod manifest;
 mod message;
 mod outcome;
 pub mod secrets;
+pub mod smtp;
 pub mod state;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
