@@ -188,6 +188,37 @@ pub const EGRESS_IDLE_PER_HOST: usize = 64;
 /// An idle connection is closed after so long: below the minute that most load balancers allow.
 pub const EGRESS_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
+// --- mail (SMTP) -----------------------------------------------------------------------------
+
+/// A whole message. All attachments of a notification arrive in [`REQUEST_BODY_BYTES_MAX`], and
+/// every coding of them fits.
+pub const SMTP_MESSAGE_BYTES_MAX: usize = MIB;
+/// A line of a message, without its end: RFC 5322, section 2.1.1.
+pub const SMTP_LINE_BYTES_MAX: usize = 998;
+/// Recipients of one message: what every server must take (RFC 5321, section 4.5.3.1.8).
+pub const SMTP_RECIPIENTS_MAX: usize = 100;
+/// An address: RFC 5321, section 4.5.3.1.3, without the angle brackets.
+pub const SMTP_ADDRESS_BYTES_MAX: usize = 254;
+/// The part of an address in front of the "@": RFC 5321, section 4.5.3.1.1.
+pub const SMTP_LOCAL_PART_BYTES_MAX: usize = 64;
+/// A user name: the longest address, twice.
+pub const SMTP_USERNAME_BYTES_MAX: usize = 512;
+/// One reply of a server, all lines: the longest known greeting is a quarter of that.
+pub const SMTP_REPLY_BYTES_MAX: usize = 4 * KIB;
+/// The text of a reply that a guest gets.
+pub const SMTP_REPLY_TEXT_BYTES_MAX: usize = KIB;
+/// The longest wait for each reply but the last. RFC 5321 (section 4.5.3.2) grants servers minutes,
+/// for relays that keep a queue of their own; here a call has seconds, the queue is ours, and
+/// nothing has been taken yet. For the reply to the whole message there is no such limit: it may
+/// take all that is left of the call, because who stops waiting for that one does not know whether
+/// the message is delivered.
+pub const SMTP_REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections of one channel at the same time, idle ones among them: common servers allow 3 to 50
+/// for a client. A message that finds all of them busy waits, inside its own time.
+pub const SMTP_CONNECTIONS_MAX: usize = 4;
+/// Messages over one connection; servers allow 20 to 100.
+pub const SMTP_MESSAGES_PER_CONNECTION: u32 = 20;
+
 // --- the API ---------------------------------------------------------------------------------
 
 /// The body of one request to the API: an attachment or two, not a file server.

@@ -24,6 +24,7 @@ use super::{
     policy::origin_text,
     request::{Checked, check_sizes, header_bytes, is_hop},
     secrets::Vault,
+    smtp::Connections,
     substitute::substitute,
     wire::{Patience, exchange},
 };
@@ -71,27 +72,29 @@ impl Egress {
             slots_max,
             patience: self.patience,
             counters: Counters::default(),
+            mail: Connections::default(),
         })
     }
 }
 
 /// The way out of one channel.
 pub struct BindingEgress {
-    policy: EgressPolicy,
-    vault: Vault,
-    pool: Arc<Pool>,
+    pub(super) policy: EgressPolicy,
+    pub(super) vault: Vault,
+    pub(super) pool: Arc<Pool>,
     slots: Semaphore,
     slots_max: usize,
     patience: Patience,
-    counters: Counters,
+    pub(super) counters: Counters,
+    pub(super) mail: Connections,
 }
 
 #[derive(Default)]
-struct Counters {
-    requests: AtomicU64,
-    bytes_out: AtomicU64,
-    bytes_in: AtomicU64,
-    denied: AtomicU64,
+pub(super) struct Counters {
+    pub(super) requests: AtomicU64,
+    pub(super) bytes_out: AtomicU64,
+    pub(super) bytes_in: AtomicU64,
+    pub(super) denied: AtomicU64,
 }
 
 /// What a channel has sent and received so far.
@@ -190,7 +193,7 @@ impl BindingEgress {
         })
     }
 
-    async fn slot(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, FetchError> {
+    pub(super) async fn slot(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, FetchError> {
         match timeout_at(deadline, self.slots.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => Err(FetchError::Unreachable(format!(
@@ -261,6 +264,6 @@ fn set_length(headers: &mut HeaderMap, bytes: usize) {
     }
 }
 
-fn as_u64(bytes: usize) -> u64 {
+pub(super) fn as_u64(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }

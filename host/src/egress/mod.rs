@@ -2,8 +2,9 @@
 //! grants it, and the address that the name resolves to at the moment of connecting is allowed.
 //!
 //! `fetch` is the door: it judges a request (`request`, `policy`, `guard`), puts the secrets in
-//! (`secrets`, `signing`, `jwt`, `derived`, `substitute`, `escape`), sends it over a pooled connection (`client`, `resolve`,
-//! `wire`) and takes secrets out of whatever comes back (`scrub`).
+//! (`secrets`, `signing`, `jwt`, `derived`, `substitute`, `escape`), sends it over a pooled
+//! connection (`client`, `resolve`, `wire`) and takes secrets out of whatever comes back (`scrub`).
+//! `smtp` is the same for mail.
 
 mod address;
 mod client;
@@ -20,6 +21,7 @@ mod resolve;
 mod scrub;
 mod secrets;
 mod signing;
+mod smtp;
 mod substitute;
 #[cfg(test)]
 mod tests;
@@ -36,3 +38,6 @@ pub use policy::{Denied, EgressPolicy};
 pub use request::parse_url;
 pub use secrets::{SecretError, Vault};
 pub use signing::{KeyEncoding, SignatureAlgorithm};
+pub use smtp::{
+    Acceptance, Credentials, Mechanism, Phase, Refusal, Reply, Server, SmtpError, Submission, Tls,
+};

@@ -15,6 +15,7 @@ mod instance;
 mod kv;
 mod limiter;
 mod log;
+mod mail;
 mod manifest;
 mod meter;
 mod observer;

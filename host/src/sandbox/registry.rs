@@ -204,12 +204,14 @@ impl Sandbox {
         binding.is_some_and(|binding| binding.forgive("the operator has cleared it"))
     }
 
-    /// Ends the instances that have been idle for [`limits::INSTANCE_IDLE_MAX`].
+    /// Ends the instances that have been idle for [`limits::INSTANCE_IDLE_MAX`], and connections to
+    /// mail servers that have been for [`limits::EGRESS_IDLE_TIMEOUT`].
     fn reap_idle(&self) {
         let Some(cutoff) = Instant::now().checked_sub(limits::INSTANCE_IDLE_MAX) else { return };
         let bindings: Vec<_> =
             self.lock().values().map(|entry| Arc::clone(&entry.binding)).collect();
         for binding in bindings {
+            binding.spec.egress.close_idle_mail();
             while binding.idle_since().is_some_and(|since| since < cutoff) && binding.evict_one() {}
         }
     }
