@@ -5,5 +5,6 @@ mod policy;
 mod pools;
 mod secrets;
 mod tls;
+mod tokens;
 mod vault;
 mod wire;
