@@ -49,7 +49,8 @@ pub struct Options {
     /// Where Twilio reports what becomes of a message.
     #[schemars(regex(pattern = "^https?://"))]
     status_callback: Option<String>,
-    /// How long Twilio may keep a message that it cannot send at once, in seconds.
+    /// How long Twilio may keep a message that it cannot send at once, in seconds; never longer than
+    /// the notification's own `expiresAt`.
     #[schemars(range(min = 1, max = 36_000))]
     validity_period_s: Option<u32>,
     /// Where the API is: another region, a proxy or a test.
@@ -135,7 +136,7 @@ impl Channel for Twilio {
         let parts = self.options.overflow.apply(&text, BODY_CHARACTERS_MAX)?;
         let mut receipt = send_parts(message, &parts, |part, number| {
             let media: &[String] = if number == 0 { &twilio.media_urls } else { &[] };
-            self.create(to, part, media)
+            self.create(message, to, part, media)
         })?;
         receipt.status = ReceiptStatus::Accepted;
         Ok(receipt)
@@ -147,9 +148,16 @@ impl Channel for Twilio {
 }
 
 impl Twilio {
-    fn create(&self, to: &str, body: &str, media: &[String]) -> Result<Receipt, SendError> {
+    fn create(
+        &self,
+        message: &Message,
+        to: &str,
+        body: &str,
+        media: &[String],
+    ) -> Result<Receipt, SendError> {
         let options = &self.options;
-        let validity = options.validity_period_s.map(|seconds| seconds.to_string());
+        let validity = validity_period_s(message, options.validity_period_s);
+        let validity = validity.map(|seconds| seconds.to_string());
         let optional = [
             ("From", &options.from),
             ("MessagingServiceSid", &options.messaging_service_sid),
@@ -203,6 +211,16 @@ impl Twilio {
             }
         })
     }
+}
+
+/// As long as anybody wants the message, and no longer than the option says.
+fn validity_period_s(message: &Message, option: Option<u32>) -> Option<u64> {
+    // What lives longer needs no limit: this is Twilio's own.
+    const MAX_S: u64 = 36_000;
+    let left = message.time_left().map(|left| left.as_secs()).filter(|left| *left < MAX_S);
+    let option = option.map(u64::from);
+    let period = left.into_iter().chain(option).min()?;
+    Some(period.max(1))
 }
 
 /// An SMS has no title: it is the first line.

@@ -84,6 +84,27 @@ fn a_messaging_service_an_api_key_and_pictures() {
 }
 
 #[test]
+fn twilio_keeps_a_message_no_longer_than_anybody_wants_it() {
+    let period = |options: Value, expires_at: Option<&str>| {
+        let (host, twilio) = twilio(options);
+        // 2026-11-21 at 18:00 UTC.
+        host.now(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_795_284_000))
+            .answer(answer(201));
+        let mut message = message("x");
+        message.expires_at = expires_at.map(str::to_owned);
+        twilio.send(&message).unwrap();
+        let text = host.requests()[0].text();
+        text.split('&').find_map(|pair| pair.strip_prefix("ValidityPeriod=")).map(str::to_owned)
+    };
+    let hour = Some("2026-11-21T19:00:00.000Z");
+    assert_eq!(period(json!({}), None), None);
+    assert_eq!(period(json!({}), hour).as_deref(), Some("3600"));
+    assert_eq!(period(json!({ "validity_period_s": 60 }), hour).as_deref(), Some("60"));
+    assert_eq!(period(json!({}), Some("2026-11-21T17:00:00.000Z")).as_deref(), Some("1"));
+    assert_eq!(period(json!({}), Some("2026-11-23T00:00:00.000Z")), None);
+}
+
+#[test]
 fn either_a_sender_or_a_messaging_service() {
     FakeHost::install().secret(AUTH_TOKEN, "hush");
     for wrong in [json!({ "messaging_service_sid": SERVICE }), json!({ "from": null })] {
