@@ -2,6 +2,11 @@
 
 #[cfg(target_family = "wasm")]
 pub(crate) use crate::bindings::conductor::channel::{http, log, secrets, state};
+#[cfg(target_family = "wasm")]
+pub(crate) use crate::bindings_async::conductor::channel::{http_async, operations, websocket};
 
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use crate::testing::backend::{http, log, secrets, state};
+pub(crate) use crate::testing::{
+    backend::{http, log, secrets, state},
+    operations::{http_async, operations, websocket},
+};

@@ -40,6 +40,11 @@ pub(super) fn change<T>(action: impl FnOnce(&mut Fake) -> T) -> T {
     FAKE.with_borrow_mut(action)
 }
 
+/// Time passes, where it was stopped.
+pub(super) fn pass(time: std::time::Duration) {
+    change(|fake| fake.now = fake.now.map(|now| now + time));
+}
+
 pub(crate) fn now() -> Option<SystemTime> {
     change(|fake| fake.now)
 }
