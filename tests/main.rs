@@ -15,6 +15,7 @@ mod bad_input;
 mod breakers;
 mod callbacks;
 mod channels;
+mod concurrent;
 mod delivery;
 mod events;
 mod fallback;

@@ -148,6 +148,8 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
     .start(&tasks);
     let dispatching = Arc::new(dispatching);
     observers.nudge_on_reload(&dispatching);
+    // Connections live without messages: they are opened now.
+    sandbox.adopt(&current.load());
 
     tasks.spawn(
         "reload",

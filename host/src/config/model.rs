@@ -148,8 +148,10 @@ pub struct PluginLimits {
     pub cpu: Duration,
     /// `instances_max`: live instances of one channel.
     pub instances_max: usize,
-    /// `egress_max`: outbound requests of one channel at the same time.
-    pub egress_max: usize,
+    /// `in_flight_max`: sends at the same time in one instance of the async flavour.
+    pub in_flight_max: usize,
+    /// `egress_max`: outbound requests of one channel at the same time. None: not said.
+    pub egress_max: Option<usize>,
 }
 
 impl Default for PluginLimits {
@@ -159,7 +161,8 @@ impl Default for PluginLimits {
             wall: limits::SEND_WALL_DEFAULT,
             cpu: limits::SEND_CPU_DEFAULT,
             instances_max: limits::INSTANCES_PER_BINDING_DEFAULT,
-            egress_max: limits::EGRESS_PER_BINDING_DEFAULT,
+            in_flight_max: limits::IN_FLIGHT_PER_INSTANCE_DEFAULT,
+            egress_max: None,
         }
     }
 }

@@ -48,6 +48,11 @@ impl Door {
         Self { egress, observer, plugin, contact: Arc::default() }
     }
 
+    /// The same way out for one of several calls at the same time: what it speaks to is its own.
+    pub(super) fn of_call(&self) -> Self {
+        Self::new(Arc::clone(&self.egress), Arc::clone(&self.observer), self.plugin.clone())
+    }
+
     /// One request, one answer.
     pub(super) async fn fetch(
         &self,

@@ -56,17 +56,24 @@ impl http::Host for InstanceState {
             Ok(outbound) => door.fetch(outbound, timeout).await,
             Err(error) => Err(error),
         };
-        Ok(answer.map(inbound).map_err(|error| match error {
-            FetchError::Invalid(why) => http::HttpError::Invalid(why),
-            FetchError::Denied(why) | FetchError::SecretDenied(why) => http::HttpError::Denied(why),
-            FetchError::Unreachable(why) => http::HttpError::Unreachable(why),
-            FetchError::NoAnswer(why) => http::HttpError::NoAnswer(why),
-            FetchError::TooLarge(why) => http::HttpError::TooLarge(why),
-        }))
+        Ok(answer.map(inbound).map_err(unanswered))
     }
 }
 
-fn outbound(request: http::Request) -> std::result::Result<::http::Request<Bytes>, FetchError> {
+/// Why there is no answer, in the interface's words.
+pub(super) fn unanswered(error: FetchError) -> http::HttpError {
+    match error {
+        FetchError::Invalid(why) => http::HttpError::Invalid(why),
+        FetchError::Denied(why) | FetchError::SecretDenied(why) => http::HttpError::Denied(why),
+        FetchError::Unreachable(why) => http::HttpError::Unreachable(why),
+        FetchError::NoAnswer(why) => http::HttpError::NoAnswer(why),
+        FetchError::TooLarge(why) => http::HttpError::TooLarge(why),
+    }
+}
+
+pub(super) fn outbound(
+    request: http::Request,
+) -> std::result::Result<::http::Request<Bytes>, FetchError> {
     let uri = egress::parse_url(&request.url)?;
     let mut builder = ::http::Request::builder().method(request.method.as_str()).uri(uri);
     for (name, value) in &request.headers {
@@ -77,7 +84,7 @@ fn outbound(request: http::Request) -> std::result::Result<::http::Request<Bytes
         .map_err(|error| FetchError::Invalid(format!("the request is not valid HTTP: {error}")))
 }
 
-fn inbound(response: ::http::Response<Bytes>) -> http::Response {
+pub(super) fn inbound(response: ::http::Response<Bytes>) -> http::Response {
     http::Response {
         status: response.status().as_u16(),
         headers: response

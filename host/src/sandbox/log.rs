@@ -77,6 +77,15 @@ impl LogSink {
         call.told = false;
     }
 
+    /// What follows is about this notification.
+    pub(super) fn speak_of(&self, notification: &str) {
+        let mut call = self.0.call.lock().unwrap_or_else(PoisonError::into_inner);
+        if call.notification != notification {
+            call.notification.clear();
+            call.notification.push_str(notification);
+        }
+    }
+
     /// How many lines were dropped since this was last asked.
     pub(super) fn take_dropped(&self) -> u64 {
         self.0.dropped_lines.swap(0, Ordering::Relaxed)

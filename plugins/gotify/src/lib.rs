@@ -182,7 +182,8 @@ fn extras(format: Format, own: Own) -> serde_json::Value {
         Format::Plain => "text/plain",
         Format::Markdown => "text/markdown",
     };
-    let mut extras: serde_json::Value = json!({ "client::display": { "contentType": content_type } });
+    let mut extras: serde_json::Value =
+        json!({ "client::display": { "contentType": content_type } });
     if let Some(url) = own.click {
         extras["client::notification"]["click"] = json!({ "url": url });
     }

@@ -164,10 +164,8 @@ impl Ntfy {
             Format::Plain => {
                 overflow.apply(&Plain::new(&message.body, LengthUnit::Bytes), MESSAGE_BYTES_MAX)
             }
-            Format::Markdown => overflow.apply(
-                &markdown::Source::new(&message.body, LengthUnit::Bytes),
-                MESSAGE_BYTES_MAX,
-            ),
+            Format::Markdown => overflow
+                .apply(&markdown::Source::new(&message.body, LengthUnit::Bytes), MESSAGE_BYTES_MAX),
         }
     }
 

@@ -68,7 +68,9 @@ fn describe(response: &Response, refusal: &Refusal) -> String {
                              environment (production or sandbox)"
             .to_owned(),
         reason @ ("Unregistered" | "ExpiredToken") => {
-            format!("APNs: {reason}: the app is not on this device any more{since}; forget its token")
+            format!(
+                "APNs: {reason}: the app is not on this device any more{since}; forget its token"
+            )
         }
         reason => format!("APNs: {reason}"),
     }

@@ -57,7 +57,11 @@ pub(crate) fn outcome(response: &Response) -> (SendError, bool) {
             let is_the_targets = words.contains("device") || words.contains("topic");
             Retry::new(code, detail)
                 .after(Some(response.retry_after().unwrap_or(QUOTA_WAIT)))
-                .scope(if is_the_targets { RetryScope::Destination } else { RetryScope::Credential })
+                .scope(if is_the_targets {
+                    RetryScope::Destination
+                } else {
+                    RetryScope::Credential
+                })
                 .into()
         }
         (_, 408 | 425 | 500..=599) => Retry::new(code, detail).after(wait(TROUBLE_WAIT)).into(),

@@ -12,8 +12,7 @@ use std::time::Duration;
 
 use conductor_sdk::{
     Channel, Context, Failure, HealthReport, LengthUnit, Manifest, Message, Overflow, Receipt,
-    ReceiptStatus, SendError,
-    http,
+    ReceiptStatus, SendError, http,
     options::BaseUrl,
     overflow::send_parts,
     secrets::{self, Jwt},

@@ -2,11 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use conductor_sdk::{
-    Message, Priority, SendError, json,
-    overflow::JsonText,
-    serde_json::Value,
-};
+use conductor_sdk::{Message, Priority, SendError, json, overflow::JsonText, serde_json::Value};
 use serde::{Deserialize, Serialize};
 
 use crate::Options;
@@ -92,8 +88,7 @@ pub(crate) fn build(
         ));
     }
     let whole = |body: &str| {
-        let shown =
-            Shown { title: message.title.as_deref(), body, image: own.image.as_deref() };
+        let shown = Shown { title: message.title.as_deref(), body, image: own.image.as_deref() };
         (json!(shown), json!(own.data))
     };
     // What counts is what the device gets.
@@ -105,9 +100,8 @@ pub(crate) fn build(
         Target::Token(_) => TO_DEVICE_BYTES_MAX,
         Target::Topic(_) => TO_TOPIC_BYTES_MAX,
     };
-    let parts = options
-        .overflow
-        .apply(&JsonText(&message.body), bytes_max.saturating_sub(size("")))?;
+    let parts =
+        options.overflow.apply(&JsonText(&message.body), bytes_max.saturating_sub(size("")))?;
     Ok(parts
         .iter()
         .map(|part| {

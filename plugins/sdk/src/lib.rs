@@ -35,9 +35,14 @@
 
 #[doc(hidden)]
 pub mod bindings;
+#[doc(hidden)]
+pub mod bindings_async;
 mod channel;
+mod channel_async;
 #[doc(hidden)]
 pub mod guest;
+#[doc(hidden)]
+pub mod guest_async;
 mod host;
 pub mod http;
 pub mod log;
@@ -50,19 +55,22 @@ pub mod overflow;
 pub mod secrets;
 pub mod smtp;
 pub mod state;
+pub mod task;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 pub mod text;
 pub mod time;
+pub mod websocket;
 
 pub use bindings::{
     conductor::channel::channel_types::{
         Attachment, Failure, Format, HealthReport, HealthStatus, Message, Moved, Priority, Problem,
         Receipt, ReceiptStatus, Retry, RetryScope, SendError,
     },
-    exports::conductor::channel::metadata::{LengthUnit, RateScope},
+    described::metadata::{LengthUnit, RateScope},
 };
 pub use channel::{Channel, Context};
+pub use channel_async::AsyncChannel;
 pub use manifest::Manifest;
 pub use overflow::Overflow;
 pub use schemars;

@@ -194,11 +194,8 @@ impl Twilio {
     /// Asks for the account. An API key may not do that, but it may look at one message
     /// (<https://www.twilio.com/docs/iam/api-keys#api-key-types>).
     fn probe(&self) -> Result<HealthReport, SendError> {
-        let path = if self.options.api_key_sid.is_some() {
-            "/Messages.json?PageSize=1"
-        } else {
-            ".json"
-        };
+        let path =
+            if self.options.api_key_sid.is_some() { "/Messages.json?PageSize=1" } else { ".json" };
         let response = self.request("GET", path)?.fetch()?;
         if !response.is_success() {
             return Err(errors::outcome(&response));

@@ -50,7 +50,18 @@ pub(crate) fn outcome(response: &Response, own_template: bool) -> SendError {
         // Credential and permissions (0, 3, 10, 190, 200 to 299, 131005); a number that is not there
         // or not registered (33, 133010, 131045), has no approved name (131037); an account that is
         // blocked (368, 131031) or cannot pay (131042).
-        0 | 3 | 10 | 33 | 190 | 200..=299 | 368 | 131_005 | 131_031 | 131_037 | 131_042 | 131_045
+        0
+        | 3
+        | 10
+        | 33
+        | 190
+        | 200..=299
+        | 368
+        | 131_005
+        | 131_031
+        | 131_037
+        | 131_042
+        | 131_045
         | 133_010 => SendError::misconfigured(code, detail),
         // The template: the number or form of its parameters (132000, 132012), not there in this
         // language (132001), against a policy (132007), paused (132015), disabled (132016).

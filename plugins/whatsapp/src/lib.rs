@@ -13,12 +13,8 @@ use std::time::Duration;
 
 use conductor_sdk::{
     Channel, Context, Failure, Format, HealthReport, LengthUnit, Manifest, Message, Overflow,
-    RateScope, Receipt, ReceiptStatus, SendError,
-    http::Request,
-    options::BaseUrl,
-    overflow::send_parts,
-    secrets,
-    serde_json::Value,
+    RateScope, Receipt, ReceiptStatus, SendError, http::Request, options::BaseUrl,
+    overflow::send_parts, secrets, serde_json::Value,
 };
 use serde::Deserialize;
 
