@@ -159,12 +159,12 @@ impl Mattermost {
     /// Asks whose token it is; for a webhook, which can be asked nothing that would not post, whether
     /// the server is there.
     fn probe(&self) -> Result<HealthReport, SendError> {
-        let response = match self.mode {
-            Mode::Bot => self.api("GET", "users/me")?.fetch()?,
-            Mode::Webhook => {
-                http::get(format!("{}/api/v4/system/ping", self.options.url)).fetch()?
-            }
+        let request = if self.is_bot {
+            self.api("GET", "users/me")?
+        } else {
+            http::get(format!("{}/api/v4/system/ping", self.options.url))
         };
+        let response = request.fetch()?;
         if !response.is_success() {
             return Err(self.outcome(&response));
         }

@@ -22,18 +22,17 @@ pub(crate) struct Answer {
 
 /// The answer of a Web API method that worked.
 pub(crate) fn web_api(response: &Response) -> Result<Answer, SendError> {
-    if !response.is_success() {
-        let answer: Answer = response.json().unwrap_or_default();
-        return Err(outcome(&answer.error, &answer.needed, response));
+    match response.json::<Answer>() {
+        Ok(answer) if answer.ok && response.is_success() => Ok(answer),
+        // What cannot be read may be a success: it is not sent again without being asked for.
+        Err(_) if response.is_success() => {
+            Err(SendError::unknown("unreadable_answer", response.summary()))
+        }
+        refusal => {
+            let refusal = refusal.unwrap_or_default();
+            Err(outcome(&refusal.error, &refusal.needed, response))
+        }
     }
-    // A success that cannot be read may be one: it is not sent again without being asked for.
-    let answer: Answer = response.json().map_err(|_| {
-        SendError::unknown(
-            "unreadable_answer",
-            format!("Slack's answer is no JSON: {}", response.summary()),
-        )
-    })?;
-    if answer.ok { Ok(answer) } else { Err(outcome(&answer.error, &answer.needed, response)) }
 }
 
 /// What a webhook's answer means.

@@ -156,12 +156,6 @@ impl Slack {
 
     fn post_message(&self, message: &Message, mut body: Value) -> Result<Receipt, SendError> {
         let channel = message.require_target(self.options.channel.as_deref())?;
-        if channel.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            return Err(SendError::rejected(
-                "invalid_target",
-                "the target must be the id of a Slack channel or user (C…, G…, D…, U…) or #name",
-            ));
-        }
         if let Some(fields) = body.as_object_mut() {
             fields.insert("channel".to_owned(), channel.into());
         }

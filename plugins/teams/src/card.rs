@@ -24,6 +24,19 @@ pub(crate) fn envelope(part: &Rich, priority: Priority) -> Value {
     })
 }
 
+/// The length of the whole request. What is much too long is only estimated, and not built.
+pub(crate) fn bytes(part: &Rich) -> usize {
+    const LINE_BYTES: usize = 60;
+    const SPAN_BYTES: usize = 30;
+    let lines = part.text.bytes().filter(|byte| *byte == b'\n').count();
+    let at_least = part.text.len() + SPAN_BYTES * part.spans.len();
+    if at_least + LINE_BYTES * lines > 2 * crate::PAYLOAD_BYTES_MAX {
+        return at_least + LINE_BYTES * lines;
+    }
+    // The priority whose word is the longest.
+    envelope(part, Priority::Urgent).to_string().len()
+}
+
 fn card(part: &Rich, priority: Priority) -> Value {
     json!({
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",

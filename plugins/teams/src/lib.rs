@@ -81,10 +81,7 @@ impl Channel for Teams {
             ));
         }
         let priority = message.priority;
-        // Any priority's card is at most as long as the longest of them.
-        let content = Rich::of(message).measured(|part| {
-            card::envelope(part, conductor_sdk::Priority::Urgent).to_string().len()
-        });
+        let content = Rich::of(message).measured(card::bytes);
         let parts = self.options.overflow.apply(&content, PAYLOAD_BYTES_MAX)?;
         let signature = secrets::placeholder(SIGNATURE)?;
         let url = format!("{}&sig={signature}", self.options.url);
