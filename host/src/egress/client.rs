@@ -55,6 +55,9 @@ pub(super) struct Pool {
     /// The text says why there is no client; every fetch then answers with it.
     pub(super) client: Result<Client, String>,
     pub(super) guard: Arc<AddressGuard>,
+    /// The same resolver and TLS, for connections that are not HTTP's.
+    pub(super) resolver: GuardedResolver,
+    pub(super) mail_tls: Arc<ClientConfig>,
 }
 
 impl Pools {
@@ -92,9 +95,11 @@ impl Pools {
         // The clone shares the verifier and its roots, which are large. Session tickets it must not
         // share: a session is part of a connection.
         tls.resumption = Resumption::in_memory_sessions(limits::EGRESS_TLS_SESSIONS_PER_POOL);
+        let mut mail_tls = tls.clone();
+        mail_tls.alpn_protocols.clear();
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
-            .dns_resolver(resolver)
+            .dns_resolver(resolver.clone())
             .redirect(redirect::Policy::none())
             // What may be sent again is decided in `wire`.
             .retry(reqwest::retry::never())
@@ -108,7 +113,7 @@ impl Pools {
             .tcp_nodelay(true)
             .build()
             .map_err(|error| format!("no HTTP client could be made: {}", error.without_url()));
-        Pool { client, guard }
+        Pool { client, guard, resolver, mail_tls: Arc::new(mail_tls) }
     }
 }
 

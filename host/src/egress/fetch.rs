@@ -24,10 +24,12 @@ use super::{
     policy::origin_text,
     request::{Checked, check_sizes, header_bytes, is_hop},
     secrets::Vault,
+    smtp::Connections,
     substitute::substitute,
     wire::{Patience, exchange},
 };
 use crate::{
+    clock::Clock,
     config::{ChannelSecret, Grants},
     ids::Digest,
     limits,
@@ -37,6 +39,7 @@ use crate::{
 pub struct Egress {
     pools: Pools,
     pub(super) patience: Patience,
+    pub(super) clock: Clock,
 }
 
 impl Egress {
@@ -46,7 +49,7 @@ impl Egress {
     /// When these are not PEM, or the machine has no root certificates and none are given.
     pub fn new(extra_roots_pem: &[u8]) -> Result<Arc<Self>, TlsSetupError> {
         let pools = Pools::new(extra_roots_pem)?;
-        Ok(Arc::new(Self { pools, patience: Patience::default() }))
+        Ok(Arc::new(Self { pools, patience: Patience::default(), clock: Clock::system() }))
     }
 
     /// The door of one channel: of the plugin with `digest`, under `policy`, with the channel's
@@ -64,32 +67,34 @@ impl Egress {
         Arc::new(BindingEgress {
             pool: self.pools.get(digest, &policy),
             policy,
-            vault: Vault::new(secrets, grants),
+            vault: Vault::new(secrets, grants, self.clock.clone()),
             slots: Semaphore::new(slots_max),
             slots_max,
             patience: self.patience,
             counters: Counters::default(),
+            mail: Connections::default(),
         })
     }
 }
 
 /// The way out of one channel.
 pub struct BindingEgress {
-    policy: EgressPolicy,
-    vault: Vault,
-    pool: Arc<Pool>,
+    pub(super) policy: EgressPolicy,
+    pub(super) vault: Vault,
+    pub(super) pool: Arc<Pool>,
     slots: Semaphore,
     slots_max: usize,
     patience: Patience,
-    counters: Counters,
+    pub(super) counters: Counters,
+    pub(super) mail: Connections,
 }
 
 #[derive(Default)]
-struct Counters {
-    requests: AtomicU64,
-    bytes_out: AtomicU64,
-    bytes_in: AtomicU64,
-    denied: AtomicU64,
+pub(super) struct Counters {
+    pub(super) requests: AtomicU64,
+    pub(super) bytes_out: AtomicU64,
+    pub(super) bytes_in: AtomicU64,
+    pub(super) denied: AtomicU64,
 }
 
 /// What a channel has sent and received so far.
@@ -145,6 +150,20 @@ impl BindingEgress {
         Ok(response)
     }
 
+    /// The request that [`Self::fetch`] would send for this one, secrets and all, without sending it.
+    ///
+    /// # Errors
+    /// [`FetchError`]; its text holds no secret.
+    pub fn rehearse(&self, request: Request<Bytes>) -> Result<Request<Bytes>, FetchError> {
+        let checked =
+            self.admit(request).map_err(|error| error.map_text(|text| self.vault.scrub(text)))?;
+        let mut request = Request::new(checked.body);
+        *request.method_mut() = checked.method;
+        *request.uri_mut() = super::parse_url(checked.url.as_str())?;
+        *request.headers_mut() = checked.headers;
+        Ok(request)
+    }
+
     /// Everything that is decided before a connection is looked for, secrets put in last.
     fn admit(&self, request: Request<Bytes>) -> Result<Checked, FetchError> {
         let mut request = Checked::new(request)?;
@@ -174,7 +193,7 @@ impl BindingEgress {
         })
     }
 
-    async fn slot(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, FetchError> {
+    pub(super) async fn slot(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, FetchError> {
         match timeout_at(deadline, self.slots.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => Err(FetchError::Unreachable(format!(
@@ -245,6 +264,6 @@ fn set_length(headers: &mut HeaderMap, bytes: usize) {
     }
 }
 
-fn as_u64(bytes: usize) -> u64 {
+pub(super) fn as_u64(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }

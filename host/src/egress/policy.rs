@@ -3,7 +3,7 @@
 
 use reqwest::Url;
 
-use super::{AddressRange, HostPattern};
+use super::{AddressRange, HostPattern, smtp::Origin};
 use crate::config::{Grants, Object};
 
 /// How an entry of a manifest's host list names the origin of an option's URL.
@@ -31,21 +31,29 @@ pub enum Denied {
     /// The operator does not grant.
     #[error("plugins.toml does not grant {0} (add it to [plugin.grants] hosts)")]
     NotGranted(String),
+    /// The operator does not grant a mail server.
+    #[error("plugins.toml does not grant {0} (add it to [plugin.grants] smtp)")]
+    ServerNotGranted(String),
 }
 
 impl EgressPolicy {
     /// The policy of a channel: `asks` as the manifest lists them (an origin with or without a
-    /// wildcard, or `option:NAME` for the origin of the URL in the channel's option NAME; an option
-    /// that is not set asks for nothing), and the operator's grants.
+    /// wildcard, `option:NAME` for the origin of the URL in the channel's option NAME, or
+    /// `smtp://option:NAME` for the mail server in it; an option that is not set asks for nothing),
+    /// and the operator's grants.
     ///
     /// # Errors
     /// When an entry of `asks` is neither, or the option is no URL. The option's value is not shown.
     pub fn new(asks: &[String], options: &Object, grants: &Grants) -> Result<Self, String> {
         let mut parsed = Vec::with_capacity(asks.len());
         for ask in asks {
-            match ask.strip_prefix(OPTION_PREFIX) {
-                Some(name) => parsed.extend(option_origin(name, options)?),
-                None => parsed.push(ask.parse::<HostPattern>().map_err(|error| error.to_string())?),
+            let scheme_and_rest = ask.split_once("://").unwrap_or(("", ask));
+            match (scheme_and_rest.0, scheme_and_rest.1.strip_prefix(OPTION_PREFIX)) {
+                ("", Some(name)) => parsed.extend(option_origin(name, options)?),
+                (scheme @ ("smtp" | "smtp+plaintext"), Some(name)) => {
+                    parsed.extend(option_server(scheme, name, options)?);
+                }
+                _ => parsed.push(ask.parse::<HostPattern>().map_err(|error| error.to_string())?),
             }
         }
         Ok(Self {
@@ -72,6 +80,20 @@ impl EgressPolicy {
         }
         if !covered(&self.grants) {
             return Err(Denied::NotGranted(origin_text(url)));
+        }
+        Ok(())
+    }
+
+    /// Whether a mail server may be spoken to, as far as its name and port tell.
+    ///
+    /// # Errors
+    /// When the plugin does not ask for it or the operator does not grant it.
+    pub(super) fn permits_server(&self, server: &Origin) -> Result<(), Denied> {
+        if !self.asks.iter().any(|pattern| server.is_covered_by(pattern)) {
+            return Err(Denied::NotAsked(server.to_string()));
+        }
+        if !self.grants.iter().any(|pattern| server.is_covered_by(pattern)) {
+            return Err(Denied::ServerNotGranted(server.to_string()));
         }
         Ok(())
     }
@@ -104,6 +126,25 @@ fn option_origin(name: &str, options: &Object) -> Result<Option<HostPattern>, St
             Err(format!("the option \"{name}\" must be a URL that begins with https:// or http://"))
         }
     }
+}
+
+/// On every port: which one is the grant's to say.
+fn option_server(
+    scheme: &str,
+    name: &str,
+    options: &Object,
+) -> Result<Option<HostPattern>, String> {
+    let Some(value) = options.get(name) else { return Ok(None) };
+    let pattern = value.as_str().filter(|host| !host.contains('*')).and_then(|host| {
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        format!("{scheme}://{host}:*").parse().ok()
+    });
+    pattern.map(Some).ok_or_else(|| {
+        format!(
+            "the option \"{name}\" must be the name of a mail server or its address, without a \
+             port, as in \"smtp.example.com\""
+        )
+    })
 }
 
 fn normal<T: Ord>(mut list: Vec<T>) -> Vec<T> {
@@ -151,6 +192,34 @@ mod tests {
         let policy = policy(&["option:url", "option:absent"], &options, &["https://*:*"]);
         assert_eq!(permits(&policy, "https://hooks.example:8443/other"), Ok(()));
         assert!(permits(&policy, "https://hooks.example/").is_err());
+    }
+
+    #[test]
+    fn an_option_asks_for_a_mail_server_on_any_port() {
+        let asks = ["smtp://option:server", "smtp+plaintext://option:server", "smtp://option:no"];
+        let options = json!({"server": "Mail.example"});
+        let policy = policy(&asks, &options, &["smtp://mail.example:2525"]);
+        let permits = |host, port, plaintext| {
+            policy.permits_server(&Origin::new(host, port, plaintext).unwrap())
+        };
+        assert_eq!(permits("mail.example", 2525, false), Ok(()));
+        let not_granted = permits("mail.example", 2525, true).unwrap_err().to_string();
+        assert!(not_granted.contains("grant smtp+plaintext://mail.example:2525"), "{not_granted}");
+        assert!(not_granted.contains("[plugin.grants] smtp"), "{not_granted}");
+        assert!(matches!(permits("mail.example", 25, false), Err(Denied::ServerNotGranted(_))));
+        assert!(matches!(permits("other.example", 2525, false), Err(Denied::NotAsked(_))));
+        assert!(permits_nothing_of_http(&policy));
+        for bad in ["*.example", "mail.example:25", "smtp://mail.example", "a/b", "", "a@b"] {
+            let options = json!({"server": bad});
+            let asks = [String::from("smtp://option:server")];
+            let error = EgressPolicy::new(&asks, options.as_object().unwrap(), &Grants::default());
+            assert!(error.unwrap_err().contains("\"server\""), "{bad}");
+        }
+    }
+
+    fn permits_nothing_of_http(policy: &EgressPolicy) -> bool {
+        permits(policy, "https://mail.example:2525/").is_err()
+            && permits(policy, "http://mail.example:2525/").is_err()
     }
 
     #[test]

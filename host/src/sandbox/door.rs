@@ -13,7 +13,7 @@ use crate::{
     ids::PluginName,
 };
 
-/// Both ways of a guest to send a request, `http.fetch` and `wasi:http`, lead through here.
+/// All ways of a guest to the outside, `http.fetch`, `wasi:http` and `smtp`, lead through here.
 #[derive(Clone)]
 pub(super) struct Door {
     pub(super) egress: Arc<BindingEgress>,
@@ -68,15 +68,18 @@ impl Door {
                 | FetchError::TooLarge(_),
             ) => None,
         };
-        if let Some(host) = host
-            && failed.is_some()
-        {
-            let mut last = self.lock();
-            last.host = Some(host);
-            last.failed = failed;
+        if let (Some(host), Some(failed)) = (host, failed) {
+            self.contacted(host, failed);
         }
         self.observer.fetched(&self.plugin, told);
         answer
+    }
+
+    /// Remembers whom the call has spoken to.
+    pub(super) fn contacted(&self, host: Arc<str>, failed: bool) {
+        let mut last = self.lock();
+        last.host = Some(host);
+        last.failed = Some(failed);
     }
 
     /// Whom the call that is over has spoken to; the next one begins with nobody.

@@ -48,6 +48,7 @@ pub mod options;
 mod outcome;
 pub mod overflow;
 pub mod secrets;
+pub mod smtp;
 pub mod state;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;

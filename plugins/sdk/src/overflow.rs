@@ -1,5 +1,6 @@
 //! What happens to a message that is longer than its provider takes: one option for all channels.
 
+mod json;
 mod parts;
 mod plain;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{SendError, text::longest_cut};
 
+pub use json::JsonText;
 pub use parts::send_parts;
 pub use plain::Plain;
 

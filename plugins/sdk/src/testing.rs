@@ -27,6 +27,8 @@
 pub(crate) mod backend;
 #[path = "testing/http.rs"]
 mod fake_http;
+#[path = "testing/smtp.rs"]
+mod fake_smtp;
 #[path = "testing/signing.rs"]
 mod signing;
 
@@ -36,10 +38,16 @@ use serde_json::Value;
 
 use crate::{
     Channel, Context, Failure, Format, Message, Priority,
-    bindings::conductor::channel::channel_types, guest, http::HttpError, log::Level,
+    bindings::conductor::channel::channel_types,
+    guest,
+    http::HttpError,
+    log::Level,
+    smtp::{Acceptance, SmtpError},
 };
 
 pub use fake_http::{Answer, SentRequest, answer};
+pub use fake_smtp::{SentMail, accepted, refusal};
+pub use signing::RequestedJwt;
 
 /// The fake host of the current thread. A test runs in a thread of its own, so tests do not see
 /// each other's.
@@ -89,6 +97,37 @@ impl FakeHost {
     #[must_use]
     pub fn requests(&self) -> Vec<SentRequest> {
         backend::change(|fake| fake.requests.clone())
+    }
+
+    /// All tokens that the host was asked to sign, oldest first.
+    #[must_use]
+    pub fn jwts(&self) -> Vec<RequestedJwt> {
+        backend::change(|fake| fake.jwts.clone())
+    }
+
+    /// The value of a credential that the channel has handed over, while its time lasts.
+    #[must_use]
+    pub fn kept(&self, name: &str) -> Option<String> {
+        backend::kept(name)
+    }
+
+    /// The next message, or check of a mail server, gets this answer; a message without one fails
+    /// the test.
+    pub fn accept_mail(&self, acceptance: Acceptance) -> &Self {
+        backend::change(|fake| fake.mail_answers.push_back(Ok(acceptance)));
+        self
+    }
+
+    /// The next message, or check of a mail server, is not taken, for this reason.
+    pub fn refuse_mail(&self, error: SmtpError) -> &Self {
+        backend::change(|fake| fake.mail_answers.push_back(Err(error)));
+        self
+    }
+
+    /// All messages that were handed to mail servers, and checks of these, oldest first.
+    #[must_use]
+    pub fn mails(&self) -> Vec<SentMail> {
+        backend::change(|fake| fake.mails.clone())
     }
 
     /// All lines that were logged, oldest first.
@@ -180,6 +219,12 @@ pub fn message(body: &str) -> Message {
 #[must_use]
 pub fn placeholder(name: &str) -> String {
     format!("placeholder-of-{name}")
+}
+
+/// What [`Jwt::placeholder`](crate::secrets::Jwt::placeholder) answers here, for comparing.
+#[must_use]
+pub fn jwt_placeholder(secret: &str) -> String {
+    format!("placeholder-of-jwt-{secret}")
 }
 
 #[cfg(test)]

@@ -5,7 +5,17 @@ use super::{Rich, Style};
 /// A markup.
 pub trait Dialect {
     /// What stands in front of a span and behind it.
-    fn marks(&self, style: &Style) -> (String, String);
+    fn marks(&self, _style: &Style) -> (String, String) {
+        Default::default()
+    }
+    /// Writes what begins a span: its mark, unless there is more to it.
+    fn open(&self, style: &Style, out: &mut String) {
+        out.push_str(&self.marks(style).0);
+    }
+    /// Writes what ends it.
+    fn close(&self, style: &Style, out: &mut String) {
+        out.push_str(&self.marks(style).1);
+    }
     /// Writes text, escaped. `inside` are the styles around it, the outermost first.
     fn text(&self, text: &str, inside: &[&Style], out: &mut String);
 }
@@ -27,13 +37,13 @@ impl Rich {
             while let Some((style, end)) = open.last().copied().filter(|(_, end)| *end <= at) {
                 write(end, open, out);
                 open.pop();
-                out.push_str(&dialect.marks(style).1);
+                dialect.close(style, out);
             }
             write(at, open, out);
         };
         for span in &self.spans {
             close_upto(span.range.start, &mut open, &mut out);
-            out.push_str(&dialect.marks(&span.style).0);
+            dialect.open(&span.style, &mut out);
             open.push((&span.style, span.range.end));
         }
         close_upto(self.text.len(), &mut open, &mut out);
