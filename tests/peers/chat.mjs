@@ -159,7 +159,7 @@ await peer("telegram", async (name) => {
 
 await peer("matrix", async (name) => {
     if (!have("python3")) return skip(name, "python3 is missing: install Python 3.9 or newer with venv and pip");
-    const bin = process.env.CONDUCTOR_SYNAPSE_BIN ?? pip("matrix-synapse", "1.163.0");
+    const bin = pip("matrix-synapse", "1.163.0");
     if (!bin) return skip(name, "pip cannot install matrix-synapse 1.163.0: see what it says above");
     const port = await freePort();
     const folder = path.join(work, "synapse");
