@@ -7,11 +7,11 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::trail::Trail;
+use super::{report, security::SecurityDesk, trail::Trail};
 use crate::{
     config::ThrottleScope,
     dispatch::{self, BreakerScope, Running},
-    egress::FetchError,
+    egress::{FetchError, Refusal},
     generation::Generation,
     ids::PluginName,
     observe::{
@@ -20,6 +20,7 @@ use crate::{
     },
     reload::{self, Outcome, Report, Trial, Trigger},
     sandbox::{self, Fault, FaultKind, LoadedPlugin, Usage},
+    store::Lane,
 };
 
 /// All observers of the process.
@@ -29,6 +30,7 @@ pub(super) struct Observers {
     health: Arc<HealthBoard>,
     triggers: mpsc::Sender<Trigger>,
     trail: Trail,
+    security: SecurityDesk,
     /// Dispatch starts after the sandbox that reports here.
     dispatching: Arc<OnceLock<Arc<Running>>>,
 }
@@ -39,8 +41,9 @@ impl Observers {
         health: Arc<HealthBoard>,
         triggers: mpsc::Sender<Trigger>,
         trail: Trail,
+        security: SecurityDesk,
     ) -> Self {
-        Self { metrics, health, triggers, trail, dispatching: Arc::default() }
+        Self { metrics, health, triggers, trail, security, dispatching: Arc::default() }
     }
 
     /// A new generation is also a reason to look at what was paused.
@@ -51,6 +54,19 @@ impl Observers {
 
     pub(super) fn published(&self, generation: &Generation) {
         self.metrics.published(generation.number, generation.since, generation.problems.len());
+    }
+
+    /// Says which plugins run without their grants being enforced: nobody should forget it.
+    pub(super) fn unenforced(&self, generation: &Generation) {
+        for plugin in report::unenforced(generation) {
+            tracing::warn!(
+                plugin = %plugin,
+                "its grants are reported and not enforced ([plugin.grants] mode = \"report-only\"): \
+                 it reaches every host that its manifest asks for"
+            );
+            let detail = format!("report-only: the grants of plugin \"{plugin}\" are not enforced");
+            self.trail.security(None, detail);
+        }
     }
 
     fn trial(&self, trial: Trial) {
@@ -100,6 +116,15 @@ impl sandbox::Observer for Observers {
             Err(FetchError::Invalid(_)) => EgressOutcome::Failed,
         };
         self.metrics.egress(plugin, outcome);
+    }
+
+    fn refused(&self, lane: &Lane, plugin: &PluginName, refusal: &Refusal) {
+        self.metrics.plugin(plugin).egress_denied(refusal.reason, refusal.enforced);
+        self.security.refused(lane, plugin, refusal);
+    }
+
+    fn revealed(&self, lane: &Lane, plugin: &PluginName, secret: &str, granted: bool) {
+        self.security.revealed(lane, plugin, secret, granted);
     }
 
     fn proven(&self, plugin: &LoadedPlugin) {
@@ -165,6 +190,9 @@ impl reload::Observer for Observers {
         self.metrics.reload(outcome);
         self.trail.reloaded(&report.outcome);
         self.published(generation);
+        if matches!(report.outcome, Outcome::Applied { .. }) {
+            self.unenforced(generation);
+        }
         self.health.reloaded(ReloadReport { outcome, at: report.at, errors });
         if let Some(dispatching) = self.dispatching.get() {
             dispatching.nudge();

@@ -37,6 +37,19 @@ enum Port {
     Exactly(u16),
 }
 
+/// How far a pattern covers a URL, the least first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Match {
+    /// Not even the host.
+    Not,
+    /// The host, by another scheme.
+    OtherScheme,
+    /// Host and scheme, at another port.
+    OtherPort,
+    /// All of it.
+    Whole,
+}
+
 /// Why a text is no host pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -115,6 +128,17 @@ impl HostPattern {
     /// Whether `url` (already parsed, so its host is in normal form) is covered.
     #[must_use]
     pub fn matches(&self, url: &Url) -> bool {
+        self.compare(url) == Match::Whole
+    }
+
+    /// Whether an origin, as a text, is covered.
+    #[must_use]
+    pub fn covers_origin(&self, origin: &str) -> bool {
+        Url::parse(origin).is_ok_and(|url| self.matches(&url))
+    }
+
+    /// How far `url` is covered.
+    pub(super) fn compare(&self, url: &Url) -> Match {
         let scheme_ok = match self.scheme {
             Scheme::Http => url.scheme() == "http",
             Scheme::Https => url.scheme() == "https",
@@ -128,7 +152,12 @@ impl HostPattern {
             Host::Under(suffix) => host.len() > suffix.len() && host.ends_with(suffix.as_str()),
             Host::Exactly(name) => host == name,
         });
-        scheme_ok && port_ok && host_ok
+        match (host_ok, scheme_ok, port_ok) {
+            (false, _, _) => Match::Not,
+            (true, false, _) => Match::OtherScheme,
+            (true, true, false) => Match::OtherPort,
+            (true, true, true) => Match::Whole,
+        }
     }
 
     /// The pattern that covers just the origin of `url`.

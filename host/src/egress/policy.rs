@@ -1,10 +1,12 @@
 //! What one channel may reach: what its plugin asks for, what the operator grants, and the address
 //! ranges that are allowed beyond the default.
 
+use std::fmt;
+
 use reqwest::Url;
 
-use super::{AddressRange, HostPattern};
-use crate::config::{Grants, Object};
+use super::{AddressRange, HostPattern, RefusalReason, pattern::Match};
+use crate::config::{GrantMode, Grants, Object};
 
 /// How an entry of a manifest's host list names the origin of an option's URL.
 const OPTION_PREFIX: &str = "option:";
@@ -16,22 +18,45 @@ pub struct EgressPolicy {
     asks: Vec<HostPattern>,
     grants: Vec<HostPattern>,
     addresses: Vec<AddressRange>,
+    mode: GrantMode,
 }
 
 /// Which of the two is missing, in words for the operator. Holds the origin only: the rest of a URL
 /// may be a secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
-    /// The plugin does not ask.
-    #[error(
-        "the plugin's manifest does not ask for {0}: only hosts that the plugin declares can be \
-         reached"
-    )]
-    NotAsked(String),
-    /// The operator does not grant.
-    #[error("plugins.toml does not grant {0} (add it to [plugin.grants] hosts)")]
-    NotGranted(String),
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denied {
+    /// The origin.
+    pub origin: String,
+    /// Whether the plugin asks for it, so that only the operator's grant is missing.
+    pub is_asked: bool,
+    /// What is wrong with it.
+    pub reason: RefusalReason,
 }
+
+impl fmt::Display for Denied {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { origin, is_asked, reason } = self;
+        if *is_asked {
+            write!(
+                formatter,
+                "plugins.toml does not grant {origin} (add it to [plugin.grants] hosts)"
+            )?;
+        } else {
+            write!(
+                formatter,
+                "the plugin's manifest does not ask for {origin}: only hosts that the plugin \
+                 declares can be reached"
+            )?;
+        }
+        match reason {
+            RefusalReason::Port => formatter.write_str("; the host is there with another port"),
+            RefusalReason::Scheme => formatter.write_str("; the host is there with another scheme"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Denied {}
 
 impl EgressPolicy {
     /// The policy of a channel: `asks` as the manifest lists them (an origin with or without a
@@ -52,13 +77,19 @@ impl EgressPolicy {
             asks: normal(parsed),
             grants: normal(grants.hosts.clone()),
             addresses: normal(grants.addresses.clone()),
+            mode: grants.mode,
         })
     }
 
     /// Nothing can be reached: the policy while a plugin describes itself.
     #[must_use]
     pub const fn nothing() -> Self {
-        Self { asks: Vec::new(), grants: Vec::new(), addresses: Vec::new() }
+        Self {
+            asks: Vec::new(),
+            grants: Vec::new(),
+            addresses: Vec::new(),
+            mode: GrantMode::Enforce,
+        }
     }
 
     /// Whether a request may go to `url`, as far as its origin tells.
@@ -66,14 +97,24 @@ impl EgressPolicy {
     /// # Errors
     /// When the plugin does not ask for the origin or the operator does not grant it.
     pub fn permits(&self, url: &Url) -> Result<(), Denied> {
-        let covered = |list: &[HostPattern]| list.iter().any(|pattern| pattern.matches(url));
-        if !covered(&self.asks) {
-            return Err(Denied::NotAsked(origin_text(url)));
-        }
-        if !covered(&self.grants) {
-            return Err(Denied::NotGranted(origin_text(url)));
+        for (list, is_asked) in [(&self.asks, false), (&self.grants, true)] {
+            let closest = list.iter().map(|pattern| pattern.compare(url)).max();
+            let reason = match closest.unwrap_or(Match::Not) {
+                Match::Whole => continue,
+                Match::OtherPort => RefusalReason::Port,
+                Match::OtherScheme => RefusalReason::Scheme,
+                Match::Not if is_asked => RefusalReason::NotGranted,
+                Match::Not => RefusalReason::NotAsked,
+            };
+            return Err(Denied { origin: origin_text(url), is_asked, reason });
         }
         Ok(())
+    }
+
+    /// Whether a missing grant is reported and not enforced.
+    #[must_use]
+    pub fn is_report_only(&self) -> bool {
+        self.mode == GrantMode::ReportOnly
     }
 
     /// What the operator grants.

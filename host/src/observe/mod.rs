@@ -1,12 +1,14 @@
 //! What people see of the running host: metrics, health, logs.
 
+mod denials;
 pub mod health;
 pub mod metrics;
 mod plugin_metrics;
 mod words;
 
 pub use health::{
-    BindingReport, BreakerReport, BreakersReport, HealthBoard, ReloadReport, TaskFailure,
+    BindingReport, BreakerReport, BreakersReport, HealthBoard, ReloadReport, SecurityAlarm,
+    TaskFailure,
 };
 pub use metrics::{Metrics, ReloadOutcome, Route};
 pub use plugin_metrics::{

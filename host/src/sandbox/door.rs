@@ -9,8 +9,9 @@ use bytes::Bytes;
 
 use super::observer::Observer;
 use crate::{
-    egress::{BindingEgress, FetchError},
+    egress::{BindingEgress, FetchError, Refusal, RefusalReason},
     ids::PluginName,
+    store::Lane,
 };
 
 /// Both ways of a guest to send a request, `http.fetch` and `wasi:http`, lead through here.
@@ -19,6 +20,7 @@ pub(super) struct Door {
     pub(super) egress: Arc<BindingEgress>,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) plugin: PluginName,
+    pub(super) lane: Lane,
     contact: Arc<Mutex<LastContact>>,
 }
 
@@ -44,8 +46,9 @@ impl Door {
         egress: Arc<BindingEgress>,
         observer: Arc<dyn Observer>,
         plugin: PluginName,
+        lane: Lane,
     ) -> Self {
-        Self { egress, observer, plugin, contact: Arc::default() }
+        Self { egress, observer, plugin, lane, contact: Arc::default() }
     }
 
     /// One request, one answer.
@@ -55,7 +58,8 @@ impl Door {
         timeout: Duration,
     ) -> Result<http::Response<Bytes>, FetchError> {
         let host = self.host(request.uri());
-        let answer = self.egress.fetch(request, timeout).await;
+        let tell = |refusal: Refusal| self.observer.refused(&self.lane, &self.plugin, &refusal);
+        let answer = self.egress.fetch_told(request, timeout, &tell).await;
         let told = answer.as_ref().map(|response| response.status().as_u16());
         let failed = match &told {
             Ok(status) => Some(*status >= 500),
@@ -77,6 +81,14 @@ impl Door {
         }
         self.observer.fetched(&self.plugin, told);
         answer
+    }
+
+    /// A request that was no request: it did not get as far as [`Self::fetch`].
+    pub(super) fn malformed(&self) {
+        let reason = RefusalReason::Malformed;
+        let refusal =
+            Refusal { reason, origin: None, secret: None, lacks_grant: false, enforced: true };
+        self.observer.refused(&self.lane, &self.plugin, &refusal);
     }
 
     /// Whom the call that is over has spoken to; the next one begins with nobody.
