@@ -24,6 +24,7 @@ use super::{
     policy::{Denied, origin_text},
     refusal::{Refusal, RefusalReason, Refused},
     request::{Checked, check_sizes, header_bytes, is_hop},
+    scrub::SCRUBBED,
     secrets::Vault,
     substitute::substitute,
     wire::{Patience, exchange},
@@ -141,13 +142,24 @@ impl BindingEgress {
         tell: &(dyn Fn(Refusal) + Sync),
     ) -> Result<Response<Bytes>, FetchError> {
         let deadline = Instant::now() + timeout.min(limits::SEND_WALL_MAX);
+        let uri = request.uri().clone();
         let result = self.checked_fetch(request, deadline, tell).await;
         result.map_err(|error| {
             if matches!(error, FetchError::Denied(_) | FetchError::SecretDenied(_)) {
                 self.counters.denied.fetch_add(1, Ordering::Relaxed);
             }
-            error.map_text(|text| self.vault.scrub(text))
+            error.map_text(|text| self.clean_text(text, uri.host().unwrap_or_default()))
         })
+    }
+
+    /// An error's text without secrets, also where a plugin that may read one has made it the name
+    /// of a host: there it is in lower case.
+    fn clean_text(&self, text: &str, host: &str) -> String {
+        let clean = self.vault.scrub(text);
+        if host.is_empty() || !self.vault.is_in_host(host) {
+            return clean;
+        }
+        clean.replace(&host.to_ascii_lowercase(), SCRUBBED)
     }
 
     async fn checked_fetch(
@@ -156,11 +168,11 @@ impl BindingEgress {
         deadline: Instant,
         tell: &(dyn Fn(Refusal) + Sync),
     ) -> Result<Response<Bytes>, FetchError> {
-        // Read before it is judged: a request that is refused may not have got as far as a URL.
-        let origin = origin_of(request.uri());
+        // A request that is refused may not have got as far as a URL.
+        let uri = request.uri().clone();
         let told = |refused: Refused| {
             let Refused { reason, secret, lacks_grant, error } = refused;
-            let origin = origin.clone();
+            let origin = origin_of(&uri).filter(|origin| !self.vault.is_in_host(origin));
             tell(Refusal { reason, origin, secret, lacks_grant, enforced: true });
             error
         };
@@ -210,7 +222,7 @@ impl BindingEgress {
         if lacks_grant && self.policy.is_report_only() {
             self.counters.unenforced.fetch_add(1, Ordering::Relaxed);
             let Denied { origin, reason, .. } = denied;
-            let origin = Some(origin);
+            let origin = Some(origin).filter(|origin| !self.vault.is_in_host(origin));
             tell(Refusal { reason, origin, secret: None, lacks_grant, enforced: false });
             return Ok(());
         }

@@ -19,7 +19,7 @@ const CONCEAL_BYTES_MIN: usize = 12;
 /// A shorter line of a secret is not looked for by itself.
 const LINE_BYTES_MIN: usize = 16;
 /// What stands in a log for a secret.
-const SCRUBBED: &str = "[secret]";
+pub(super) const SCRUBBED: &str = "[secret]";
 
 /// The forms in which a vault's secrets may stand in a text, the longest first: a secret that
 /// contains another is taken out whole.
@@ -96,6 +96,15 @@ impl Veil {
         }
         let longer = self.needles.partition_point(|needle| needle.text.len() >= text.len());
         self.needles.insert(longer, Needle { text, placeholder, in_answers });
+    }
+
+    /// Whether any of it is in `text`, in whatever case: names of hosts lose theirs.
+    pub(super) fn is_in_any_case(&self, text: &str) -> bool {
+        let text = text.to_ascii_lowercase();
+        self.needles.iter().any(|needle| {
+            text.len() >= needle.text.len()
+                && text.contains(&*Zeroizing::new(needle.text.to_ascii_lowercase()))
+        })
     }
 
     /// The longest text that is looked for.

@@ -370,6 +370,12 @@ impl Vault {
         self.veil().scrub_owned(text)
     }
 
+    /// Whether a secret or a placeholder is in the name of a host.
+    #[must_use]
+    pub fn is_in_host(&self, host: &str) -> bool {
+        self.veil().is_in_any_case(host)
+    }
+
     /// An answer's bytes with placeholders in place of the secrets that the plugin may not read: a
     /// provider that repeats what it was sent must not hand them over. None: nothing to replace.
     pub(super) fn conceal(&self, bytes: &[u8]) -> Option<Vec<u8>> {

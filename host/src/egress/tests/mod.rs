@@ -3,6 +3,8 @@
 mod kit;
 mod policy;
 mod pools;
+mod rebinding;
+mod refusals;
 mod secrets;
 mod tls;
 mod tokens;
