@@ -141,7 +141,8 @@ async fn one_transaction_each(store: &SqliteStore, time: Duration) -> Result<f64
     Ok(accepted as f64 / began.elapsed().as_secs_f64())
 }
 
-fn notification(lane: Lane, due: UnixMs) -> NewNotification {
+/// A notification that no quota stops.
+pub(crate) fn notification(lane: Lane, due: UnixMs) -> NewNotification {
     NewNotification {
         id: NotificationId::generate(),
         lane,

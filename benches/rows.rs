@@ -4,16 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use conductor::{
-    clock::{Clock, UnixMs},
+    clock::Clock,
     ids::{NotificationId, TenantId},
-    store::{
-        Enqueued, Lane, ListQuery, NewNotification, Outcome, Priority, Settle, Store, Want,
-        sqlite::SqliteStore,
-    },
+    store::{Enqueued, Lane, ListQuery, Outcome, Settle, Store, Want, sqlite::SqliteStore},
 };
 use tokio::time::Instant;
 
 use crate::{
+    accepts::notification,
     figures::{Figure, Goal, Report, median},
     host::Folder,
 };
@@ -66,21 +64,6 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
 
 fn lane(number: u128) -> Result<Lane> {
     Ok(Lane { tenant: TenantId(uuid::Uuid::from_u128(number + 1)), channel: "log".parse()? })
-}
-
-fn notification(lane: Lane, due: UnixMs) -> NewNotification {
-    NewNotification {
-        id: NotificationId::generate(),
-        lane,
-        priority: Priority::Normal,
-        due,
-        expires: None,
-        idempotency: None,
-        payload: bytes::Bytes::from_static(br#"{"message":"disk almost full on db-1"}"#),
-        live_max: u64::MAX,
-        parent: None,
-        ordering_key: None,
-    }
 }
 
 /// `count` notifications over all lanes, due tomorrow.

@@ -55,8 +55,8 @@ impl NotificationId {
     }
 }
 
-/// Eight bytes nobody can guess. They are fetched from the system for many ids at once: a system call
-/// for each costs a microsecond. None when the system has none, which it has once it is up.
+/// Eight bytes nobody can guess. They are fetched from the system for many ids at once, to spare each
+/// notification a system call. None when the system has none, which it has once it is up.
 fn random_bytes() -> Option<[u8; 8]> {
     const AHEAD: usize = 64;
     thread_local! {

@@ -116,12 +116,23 @@ pub const RESTART_BACKOFF_FIRST: Duration = Duration::from_millis(100);
 pub const RESTART_BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// Crashes without one success that return a freshly swapped plugin to its last good file.
 pub const PROBATION_STRIKES: u32 = 3;
-/// Crashes inside [`QUARANTINE_WINDOW`] that put a channel into quarantine.
+/// Crashes by different messages inside [`QUARANTINE_WINDOW`], without a success between them, that
+/// put a channel into quarantine.
 pub const QUARANTINE_STRIKES: u32 = 5;
 /// The time in which crashes add up to a quarantine.
 pub const QUARANTINE_WINDOW: Duration = Duration::from_mins(1);
-/// How long a quarantine lasts before one call is let through to try.
-pub const QUARANTINE_PAUSE: Duration = Duration::from_mins(1);
+/// How long a quarantine lasts before one call is let through to try: the first time. A file that
+/// was put back is soon found out …
+pub const QUARANTINE_PAUSE_FIRST: Duration = Duration::from_secs(10);
+/// … and at most, doubled after every try that failed: a channel that stays broken costs four
+/// crashes an hour.
+pub const QUARANTINE_PAUSE_MAX: Duration = Duration::from_mins(15);
+/// Faults of one message, with others of its channel delivered meanwhile, after which it is given
+/// up: then it is the message, and a third try tells as much as a tenth.
+pub const POISON_FAULTS: u32 = 3;
+/// Messages whose faults are counted for that; of what is beyond, those that failed longest ago are
+/// forgotten and counted anew.
+pub const POISON_SUSPECTS_MAX: usize = 4_096;
 
 /// A component file.
 pub const WASM_FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
@@ -176,6 +187,37 @@ pub const KEPT_SECRET_BYTES_MAX: usize = 16 * 1024;
 pub const EGRESS_IDLE_PER_HOST: usize = 64;
 /// An idle connection is closed after so long: below the minute that most load balancers allow.
 pub const EGRESS_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+// --- mail (SMTP) -----------------------------------------------------------------------------
+
+/// A whole message. All attachments of a notification arrive in [`REQUEST_BODY_BYTES_MAX`], and
+/// every coding of them fits.
+pub const SMTP_MESSAGE_BYTES_MAX: usize = MIB;
+/// A line of a message, without its end: RFC 5322, section 2.1.1.
+pub const SMTP_LINE_BYTES_MAX: usize = 998;
+/// Recipients of one message: what every server must take (RFC 5321, section 4.5.3.1.8).
+pub const SMTP_RECIPIENTS_MAX: usize = 100;
+/// An address: RFC 5321, section 4.5.3.1.3, without the angle brackets.
+pub const SMTP_ADDRESS_BYTES_MAX: usize = 254;
+/// The part of an address in front of the "@": RFC 5321, section 4.5.3.1.1.
+pub const SMTP_LOCAL_PART_BYTES_MAX: usize = 64;
+/// A user name: the longest address, twice.
+pub const SMTP_USERNAME_BYTES_MAX: usize = 512;
+/// One reply of a server, all lines: the longest known greeting is a quarter of that.
+pub const SMTP_REPLY_BYTES_MAX: usize = 4 * KIB;
+/// The text of a reply that a guest gets.
+pub const SMTP_REPLY_TEXT_BYTES_MAX: usize = KIB;
+/// The longest wait for each reply but the last. RFC 5321 (section 4.5.3.2) grants servers minutes,
+/// for relays that keep a queue of their own; here a call has seconds, the queue is ours, and
+/// nothing has been taken yet. For the reply to the whole message there is no such limit: it may
+/// take all that is left of the call, because who stops waiting for that one does not know whether
+/// the message is delivered.
+pub const SMTP_REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections of one channel at the same time, idle ones among them: common servers allow 3 to 50
+/// for a client. A message that finds all of them busy waits, inside its own time.
+pub const SMTP_CONNECTIONS_MAX: usize = 4;
+/// Messages over one connection; servers allow 20 to 100.
+pub const SMTP_MESSAGES_PER_CONNECTION: u32 = 20;
 
 // --- the API ---------------------------------------------------------------------------------
 
@@ -340,6 +382,8 @@ pub const GUARDED_DESTINATIONS_MAX: usize = 65_536;
 pub const GUARDED_PROVIDERS_MAX: usize = 4_096;
 /// Breakers that `/health` names one by one; all are counted.
 pub const BREAKERS_SHOWN_MAX: usize = 200;
+/// Channels in quarantine that `GET /admin/quarantine` names one by one; all are counted.
+pub const QUARANTINED_SHOWN_MAX: usize = 200;
 /// Alarms that wait to be written down as events; there is one when a breaker opens or closes.
 pub const ALARMS_WAITING_MAX: usize = 1_024;
 /// The floor of `throttle.rate_per_s`: one delivery in a hundred seconds.

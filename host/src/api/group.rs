@@ -16,7 +16,7 @@ use super::{
     group_view::{BranchView, Story},
     kinds,
     notification::{Wanted, priority_word},
-    notify::{new_notification, queue_full, repeat, wait_for},
+    notify::{new_notification, repeat, used_before, wait_for},
     problem::Problem,
     refusals::store_failed,
 };
@@ -25,9 +25,7 @@ use crate::{
     config::{Channel, Tenant},
     envelope::Envelope,
     ids::NotificationId,
-    store::{
-        Enqueued, Idempotency, NewGroup, NewNotification, ParentStatus, Priority, State, StoreError,
-    },
+    store::{Idempotency, NewGroup, NewNotification, ParentStatus, Priority, State},
 };
 
 /// What is to be accepted.
@@ -55,17 +53,9 @@ pub(super) async fn accept(
     let group = new_group(caller, channels, wanted, key, id, now);
     let at_first: Vec<BranchView> = group.children.iter().map(BranchView::begun).collect();
     let enqueued = shared.api.store.enqueue_groups(vec![group]).await;
-    match enqueued.map_err(|error| store_failed(&error))?.pop() {
-        Some(Enqueued::Accepted) => {
-            let count = u64::try_from(channels.len()).unwrap_or(u64::MAX);
-            shared.api.metrics.accepted(count);
-        }
-        Some(Enqueued::Duplicate { id: first, same_body }) => {
-            drop((place, waiter));
-            return repeat(shared, caller, first, same_body).await;
-        }
-        Some(Enqueued::OverQuota { live }) => return Err(queue_full(live, caller)),
-        None => return Err(store_failed(&StoreError::Unknown(String::from("it said nothing")))),
+    if let Some((first, same_body)) = used_before(shared, caller, enqueued, channels.len())? {
+        drop((place, waiter));
+        return repeat(shared, caller, first, same_body).await;
     }
     let about = About {
         tenant: &caller.tenant,

@@ -94,14 +94,9 @@ async fn accept(
 
     let new = new_notification(caller, channel, &wanted, key, id, now);
     let enqueued = shared.api.store.enqueue(vec![new]).await;
-    match enqueued.map_err(|error| store_failed(&error))?.pop() {
-        Some(Enqueued::Accepted) => shared.api.metrics.accepted(1),
-        Some(Enqueued::Duplicate { id: first, same_body }) => {
-            drop((place, waiter));
-            return repeat(shared, caller, first, same_body).await;
-        }
-        Some(Enqueued::OverQuota { live }) => return Err(queue_full(live, caller)),
-        None => return Err(store_failed(&StoreError::Unknown(String::from("it said nothing")))),
+    if let Some((first, same_body)) = used_before(shared, caller, enqueued, 1)? {
+        drop((place, waiter));
+        return repeat(shared, caller, first, same_body).await;
     }
     let about = About {
         tenant: &caller.tenant,
@@ -119,6 +114,28 @@ async fn accept(
             // It is on disk; that its state cannot be read now does not change that.
             Ok(None) | Err(_) => Ok(about.pending("queued")),
         },
+    }
+}
+
+/// What became of an accept of one request, of `count` notifications: the first one with its key, and
+/// whether that was for the same body, if the key was used before.
+///
+/// # Errors
+/// Why nothing was accepted.
+pub(super) fn used_before(
+    shared: &Shared,
+    caller: &Caller,
+    enqueued: Result<Vec<Enqueued>, StoreError>,
+    count: usize,
+) -> Result<Option<(NotificationId, bool)>, Problem> {
+    match enqueued.map_err(|error| store_failed(&error))?.pop() {
+        Some(Enqueued::Accepted) => {
+            shared.api.metrics.accepted(u64::try_from(count).unwrap_or(u64::MAX));
+            Ok(None)
+        }
+        Some(Enqueued::Duplicate { id, same_body }) => Ok(Some((id, same_body))),
+        Some(Enqueued::OverQuota { live }) => Err(queue_full(live, caller)),
+        None => Err(store_failed(&StoreError::Unknown(String::from("it said nothing")))),
     }
 }
 

@@ -11,16 +11,17 @@ use super::{report, security::SecurityDesk, trail::Trail};
 use crate::{
     config::ThrottleScope,
     dispatch::{self, BreakerScope, Running},
-    egress::{FetchError, Refusal},
+    egress::{Denial, FetchError},
     generation::Generation,
     ids::PluginName,
+    limits,
     observe::{
         BreakerWord, EgressOutcome, Fault as FaultWord, HealthBoard, Metrics, ReloadOutcome,
         ReloadReport, ThrottleWord,
     },
     reload::{self, Outcome, Report, Trial, Trigger},
     sandbox::{self, Fault, FaultKind, LoadedPlugin, Usage},
-    store::Lane,
+    store::{EventKind, Lane},
 };
 
 /// All observers of the process.
@@ -104,6 +105,27 @@ impl sandbox::Observer for Observers {
         self.metrics.fault(plugin, word);
     }
 
+    fn quarantined(&self, lane: &Lane, plugin: &PluginName, fault: &Fault) -> Box<dyn Send> {
+        let detail = format!("channel \"{}\" (plugin {plugin}): {fault}", lane.channel);
+        tracing::error!(
+            tenant = %lane.tenant, channel = %lane.channel, plugin = %plugin,
+            "quarantined: {} different messages made its instances fail; its messages wait and \
+             one at a time is tried. The last fault: {fault}",
+            limits::QUARANTINE_STRIKES
+        );
+        self.trail.quarantine(EventKind::Quarantined, lane, detail);
+        Box::new(self.metrics.plugin(plugin).quarantined())
+    }
+
+    fn released(&self, lane: &Lane, plugin: &PluginName, why: &str) {
+        tracing::info!(
+            tenant = %lane.tenant, channel = %lane.channel, plugin = %plugin,
+            "its quarantine is over: {why}"
+        );
+        let detail = format!("channel \"{}\" (plugin {plugin}): {why}", lane.channel);
+        self.trail.quarantine(EventKind::Released, lane, detail);
+    }
+
     fn fetched(&self, plugin: &PluginName, answer: Result<u16, &FetchError>) {
         let outcome = match answer {
             Ok(500..) => EgressOutcome::ServerError,
@@ -118,9 +140,9 @@ impl sandbox::Observer for Observers {
         self.metrics.egress(plugin, outcome);
     }
 
-    fn refused(&self, lane: &Lane, plugin: &PluginName, refusal: &Refusal) {
-        self.metrics.plugin(plugin).egress_denied(refusal.reason, refusal.enforced);
-        self.security.refused(lane, plugin, refusal);
+    fn denied(&self, lane: &Lane, plugin: &PluginName, denial: &Denial) {
+        self.metrics.plugin(plugin).egress_denied(denial.reason, denial.enforced);
+        self.security.denied(lane, plugin, denial);
     }
 
     fn revealed(&self, lane: &Lane, plugin: &PluginName, secret: &str, granted: bool) {

@@ -11,7 +11,7 @@ use std::{
 use super::trail::Trail;
 use crate::{
     clock::{Clock, UnixMs},
-    egress::{Refusal, RefusalReason},
+    egress::{Denial, DenialReason},
     ids::PluginName,
     limits::{
         SECURITY_EVENTS_EVERY, SECURITY_NEWS_MAX, SECURITY_NEWS_PER_CHANNEL,
@@ -98,15 +98,15 @@ impl SecurityDesk {
     }
 
     /// A request was refused, or would have been.
-    pub(super) fn refused(&self, lane: &Lane, plugin: &PluginName, refusal: &Refusal) {
-        let Refusal { reason, origin, secret, lacks_grant, enforced } = refusal;
+    pub(super) fn denied(&self, lane: &Lane, plugin: &PluginName, denial: &Denial) {
+        let Denial { reason, origin, secret, lacks_grant, enforced } = denial;
         let news = match reason {
-            RefusalReason::Secret => News::SecretDenied,
-            RefusalReason::NotAsked
-            | RefusalReason::NotGranted
-            | RefusalReason::Scheme
-            | RefusalReason::Port
-            | RefusalReason::Address => {
+            DenialReason::Secret => News::SecretDenied,
+            DenialReason::NotAsked
+            | DenialReason::NotGranted
+            | DenialReason::Scheme
+            | DenialReason::Port
+            | DenialReason::Address => {
                 if *enforced {
                     News::EgressDenied
                 } else {
@@ -114,10 +114,10 @@ impl SecurityDesk {
                 }
             }
             // Mistakes of a request, which the plugin hears of and the counter counts.
-            RefusalReason::Method
-            | RefusalReason::Header
-            | RefusalReason::Size
-            | RefusalReason::Malformed => return,
+            DenialReason::Method
+            | DenialReason::Header
+            | DenialReason::Size
+            | DenialReason::Malformed => return,
         };
         let mut origin = origin.clone().unwrap_or_else(|| String::from("no origin"));
         origin.truncate(origin.floor_char_boundary(SECURITY_ORIGIN_BYTES_MAX));
@@ -263,12 +263,12 @@ mod tests {
         Lane { tenant: TenantId(Uuid::from_u128(1)), channel: channel.parse().unwrap() }
     }
 
-    fn refusal(reason: RefusalReason, origin: &str) -> Refusal {
-        Refusal {
+    fn denial(reason: DenialReason, origin: &str) -> Denial {
+        Denial {
             reason,
             origin: Some(origin.to_owned()),
             secret: Some(String::from("TOKEN")),
-            lacks_grant: reason == RefusalReason::NotGranted,
+            lacks_grant: reason == DenialReason::NotGranted,
             enforced: true,
         }
     }
@@ -281,9 +281,9 @@ mod tests {
     fn the_first_is_told_at_once_and_the_rest_once_a_minute() {
         let (desk, clock, health, mut events) = desk();
         let plugin = "p".parse().unwrap();
-        let denied = refusal(RefusalReason::Secret, "https://evil.example");
+        let denied = denial(DenialReason::Secret, "https://evil.example");
         for _ in 0..1_000 {
-            desk.refused(&lane("c"), &plugin, &denied);
+            desk.denied(&lane("c"), &plugin, &denied);
         }
         let told = details(&mut events);
         assert_eq!(
@@ -301,7 +301,7 @@ mod tests {
         clock.advance_ms(60_000);
         desk.flush();
         assert_eq!(details(&mut events).len(), 0);
-        desk.refused(&lane("c"), &plugin, &denied);
+        desk.denied(&lane("c"), &plugin, &denied);
         assert_eq!(details(&mut events).len(), 1, "forgotten after a quiet minute");
         assert_eq!(health.read().security_alarms.len(), SECURITY_ALARMS_MAX);
     }
@@ -311,8 +311,8 @@ mod tests {
         let (desk, clock, health, mut events) = desk();
         let plugin = "p".parse().unwrap();
         for number in 0..1_000 {
-            let denied = refusal(RefusalReason::NotGranted, &format!("https://h{number}.example"));
-            desk.refused(&lane("c"), &plugin, &denied);
+            let denied = denial(DenialReason::NotGranted, &format!("https://h{number}.example"));
+            desk.denied(&lane("c"), &plugin, &denied);
         }
         assert_eq!(details(&mut events).len(), SECURITY_NEWS_PER_CHANNEL + 1);
         let not_granted = health.read().not_granted;
@@ -333,8 +333,8 @@ mod tests {
     #[test]
     fn a_mistake_in_a_request_is_no_event() {
         let (desk, _clock, _health, mut events) = desk();
-        for reason in [RefusalReason::Header, RefusalReason::Size, RefusalReason::Malformed] {
-            desk.refused(&lane("c"), &"p".parse().unwrap(), &refusal(reason, "https://x.example"));
+        for reason in [DenialReason::Header, DenialReason::Size, DenialReason::Malformed] {
+            desk.denied(&lane("c"), &"p".parse().unwrap(), &denial(reason, "https://x.example"));
         }
         assert_eq!(details(&mut events).len(), 0);
     }

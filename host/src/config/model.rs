@@ -126,7 +126,7 @@ pub struct Requirement {
 /// manifest it does not get.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Grants {
-    /// Origins it may reach.
+    /// Origins it may reach, mail servers (`smtp`) among them.
     pub hosts: Vec<HostPattern>,
     /// Where each secret may be sent; a secret that is not named here may go to all `hosts`.
     pub secrets: BTreeMap<String, Vec<HostPattern>>,

@@ -54,7 +54,9 @@ struct Open {
 pub(super) struct Pool {
     pub(super) guard: Arc<AddressGuard>,
     tls: ClientConfig,
-    resolver: GuardedResolver,
+    /// The same resolver and TLS, for connections that are not HTTP's.
+    pub(super) resolver: GuardedResolver,
+    pub(super) mail_tls: Arc<ClientConfig>,
     shared: Mutex<Shared>,
 }
 
@@ -157,7 +159,10 @@ impl Pools {
         // The clone shares the verifier and its roots, which are large. Session tickets it must not
         // share: a session is part of a connection.
         tls.resumption = Resumption::in_memory_sessions(limits::EGRESS_TLS_SESSIONS_PER_POOL);
-        Pool { guard, tls, resolver, shared: Mutex::default() }
+        let mut mail_tls = tls.clone();
+        mail_tls.alpn_protocols.clear();
+        let mail_tls = Arc::new(mail_tls);
+        Pool { guard, tls, resolver, mail_tls, shared: Mutex::default() }
     }
 }
 

@@ -21,11 +21,12 @@ use tokio::{
 use super::{
     EgressPolicy, FetchError, TlsSetupError,
     client::{Pool, Pools},
+    denial::{Denial, DenialReason, Refused, Tell},
     policy::{Denied, origin_text},
-    refusal::{Refusal, RefusalReason, Refused},
     request::{Checked, check_sizes, header_bytes, is_hop},
     scrub::SCRUBBED,
     secrets::Vault,
+    smtp::Connections,
     substitute::substitute,
     wire::{Patience, exchange},
 };
@@ -74,30 +75,32 @@ impl Egress {
             slots_max,
             patience: self.patience,
             counters: Counters::default(),
+            mail: Connections::default(),
         })
     }
 }
 
 /// The way out of one channel.
 pub struct BindingEgress {
-    policy: EgressPolicy,
-    vault: Vault,
-    pool: Arc<Pool>,
+    pub(super) policy: EgressPolicy,
+    pub(super) vault: Vault,
+    pub(super) pool: Arc<Pool>,
     slots: Semaphore,
     slots_max: usize,
     patience: Patience,
-    counters: Counters,
+    pub(super) counters: Counters,
+    pub(super) mail: Connections,
     /// Whether it has given its share of the pool up.
     retired: AtomicBool,
 }
 
 #[derive(Default)]
-struct Counters {
+pub(super) struct Counters {
+    pub(super) requests: AtomicU64,
+    pub(super) bytes_out: AtomicU64,
+    pub(super) bytes_in: AtomicU64,
+    pub(super) denied: AtomicU64,
     unenforced: AtomicU64,
-    requests: AtomicU64,
-    bytes_out: AtomicU64,
-    bytes_in: AtomicU64,
-    denied: AtomicU64,
 }
 
 /// What a channel has sent and received so far.
@@ -139,7 +142,7 @@ impl BindingEgress {
         &self,
         request: Request<Bytes>,
         timeout: Duration,
-        tell: &(dyn Fn(Refusal) + Sync),
+        tell: Tell<'_>,
     ) -> Result<Response<Bytes>, FetchError> {
         let deadline = Instant::now() + timeout.min(limits::SEND_WALL_MAX);
         let uri = request.uri().clone();
@@ -166,14 +169,14 @@ impl BindingEgress {
         &self,
         request: Request<Bytes>,
         deadline: Instant,
-        tell: &(dyn Fn(Refusal) + Sync),
+        tell: Tell<'_>,
     ) -> Result<Response<Bytes>, FetchError> {
         // A request that is refused may not have got as far as a URL.
         let uri = request.uri().clone();
         let told = |refused: Refused| {
             let Refused { reason, secret, lacks_grant, error } = refused;
             let origin = origin_of(&uri).filter(|origin| !self.vault.is_in_host(origin));
-            tell(Refusal { reason, origin, secret, lacks_grant, enforced: true });
+            tell(Denial { reason, origin, secret, lacks_grant, enforced: true });
             error
         };
         let request = self.admit(request, tell).map_err(&told)?;
@@ -183,7 +186,7 @@ impl BindingEgress {
         let answer = exchange(&client, request, self.patience, deadline).await;
         let mut response = answer.map_err(|error| match error {
             // All but the address was judged before.
-            FetchError::Denied(_) => told(Refused::new(RefusalReason::Address, error)),
+            FetchError::Denied(_) => told(Refused::new(DenialReason::Address, error)),
             other => other,
         })?;
         self.count_in(&response);
@@ -191,17 +194,28 @@ impl BindingEgress {
         Ok(response)
     }
 
+    /// The request that [`Self::fetch`] would send for this one, secrets and all, without sending it.
+    ///
+    /// # Errors
+    /// [`FetchError`]; its text holds no secret.
+    pub fn rehearse(&self, request: Request<Bytes>) -> Result<Request<Bytes>, FetchError> {
+        let checked = self
+            .admit(request, &|_| {})
+            .map_err(|refused| FetchError::from(refused).map_text(|text| self.vault.scrub(text)))?;
+        let mut request = Request::new(checked.body);
+        *request.method_mut() = checked.method;
+        *request.uri_mut() = super::parse_url(checked.url.as_str())?;
+        *request.headers_mut() = checked.headers;
+        Ok(request)
+    }
+
     /// Everything that is decided before a connection is looked for, secrets put in last.
-    fn admit(
-        &self,
-        request: Request<Bytes>,
-        tell: &(dyn Fn(Refusal) + Sync),
-    ) -> Result<Checked, Refused> {
+    fn admit(&self, request: Request<Bytes>, tell: Tell<'_>) -> Result<Checked, Refused> {
         let mut request = Checked::new(request)?;
         let host = request.url.host_str().unwrap_or_default();
         if self.vault.find(host.as_bytes()).is_some() {
             return Err(Refused::invalid(
-                RefusalReason::Malformed,
+                DenialReason::Malformed,
                 "a secret's placeholder stands in the URL's host: it may stand in the path and in \
                  the query only",
             ));
@@ -215,15 +229,15 @@ impl BindingEgress {
         Ok(request)
     }
 
-    /// What comes of a missing ask or grant: a refusal, unless it is the grant and that is only
+    /// What comes of a missing ask or grant: a denial, unless it is the grant and that is only
     /// reported.
-    fn lacking(&self, denied: Denied, tell: &(dyn Fn(Refusal) + Sync)) -> Result<(), Refused> {
+    pub(super) fn lacking(&self, denied: Denied, tell: Tell<'_>) -> Result<(), Refused> {
         let lacks_grant = denied.is_asked;
         if lacks_grant && self.policy.is_report_only() {
             self.counters.unenforced.fetch_add(1, Ordering::Relaxed);
             let Denied { origin, reason, .. } = denied;
             let origin = Some(origin).filter(|origin| !self.vault.is_in_host(origin));
-            tell(Refusal { reason, origin, secret: None, lacks_grant, enforced: false });
+            tell(Denial { reason, origin, secret: None, lacks_grant, enforced: false });
             return Ok(());
         }
         let error = FetchError::Denied(denied.to_string());
@@ -237,11 +251,11 @@ impl BindingEgress {
         let Ok(address) = bare.parse() else { return Ok(()) };
         self.pool.guard.check(address).map_err(|denied| {
             let error = FetchError::Denied(format!("{} is denied: {denied}", origin_text(url)));
-            Refused::new(RefusalReason::Address, error)
+            Refused::new(DenialReason::Address, error)
         })
     }
 
-    async fn slot(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, FetchError> {
+    pub(super) async fn slot(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, FetchError> {
         match timeout_at(deadline, self.slots.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => Err(FetchError::Unreachable(format!(
@@ -313,7 +327,13 @@ impl BindingEgress {
     pub fn retire(&self) {
         if !self.retired.swap(true, Ordering::AcqRel) {
             self.pool.leave();
+            self.mail.close_idle(Duration::ZERO);
         }
+    }
+
+    /// Whether [`Self::retire`] was called.
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
     }
 }
 
@@ -337,6 +357,6 @@ fn set_length(headers: &mut HeaderMap, bytes: usize) {
     }
 }
 
-fn as_u64(bytes: usize) -> u64 {
+pub(super) fn as_u64(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }

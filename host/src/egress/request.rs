@@ -6,7 +6,7 @@ use reqwest::Url;
 
 use super::{
     FetchError,
-    refusal::{RefusalReason, Refused},
+    denial::{DenialReason, Refused},
 };
 use crate::limits;
 
@@ -38,7 +38,7 @@ impl Checked {
         // its secrets.
         if matches!(parts.method, Method::CONNECT | Method::TRACE) {
             return Err(Refused::invalid(
-                RefusalReason::Method,
+                DenialReason::Method,
                 "the methods CONNECT and TRACE are not allowed",
             ));
         }
@@ -60,7 +60,7 @@ fn check_url(uri: &Uri) -> Result<Url, Refused> {
     let mut url = Url::parse(&text).map_err(|_| malformed("the URL is not valid"))?;
     if !matches!(url.scheme(), "https" | "http") || !url.has_host() {
         return Err(Refused::invalid(
-            RefusalReason::Scheme,
+            DenialReason::Scheme,
             "the URL does not begin with https:// or http:// and a host",
         ));
     }
@@ -92,7 +92,7 @@ pub(super) fn check_sizes(url: &Url, headers: &HeaderMap) -> Result<(), Refused>
 fn check_headers(headers: &HeaderMap) -> Result<(), Refused> {
     if let Some(name) = headers.keys().find(|name| is_forbidden(name)) {
         return Err(Refused::invalid(
-            RefusalReason::Header,
+            DenialReason::Header,
             format!("the header \"{name}\" is the host's to set"),
         ));
     }
@@ -134,9 +134,9 @@ pub(super) fn is_hop(name: &HeaderName) -> bool {
 }
 
 fn malformed(text: &str) -> Refused {
-    Refused::invalid(RefusalReason::Malformed, text)
+    Refused::invalid(DenialReason::Malformed, text)
 }
 
 fn too_large(text: String) -> Refused {
-    Refused::invalid(RefusalReason::Size, text)
+    Refused::invalid(DenialReason::Size, text)
 }

@@ -90,7 +90,7 @@ impl GuardedResolver {
         Self { guard, lookups }
     }
 
-    async fn lookup(self, name: String) -> Result<Addrs, ResolveError> {
+    pub(super) async fn lookup(self, name: String) -> Result<Addrs, ResolveError> {
         let found = tokio::time::timeout(limits::LOOKUP_TIMEOUT, self.ask_system(name.clone()))
             .await
             .map_err(|_| ResolveError::TimedOut)??;

@@ -357,6 +357,20 @@ impl Vault {
         clean
     }
 
+    /// The value of the secret `name`, for a place that this secret may go to by `allows`.
+    ///
+    /// # Errors
+    /// When there is no such secret or it may not go there.
+    pub(super) fn value_for(
+        &self,
+        name: &str,
+        allows: impl Fn(&HostPattern) -> bool,
+    ) -> Result<Secret, SecretError> {
+        let entry = &self.held(name)?.entry;
+        let allowed = entry.hosts.iter().any(allows);
+        if allowed { Ok(entry.value.clone()) } else { Err(SecretError::Denied) }
+    }
+
     /// `text` without secrets and placeholders, for logs, errors and reports. Call it before cutting
     /// the text: half a secret is not found.
     #[must_use]

@@ -7,9 +7,9 @@ use reqwest::Url;
 
 use super::{
     FetchError,
+    denial::{DenialReason, Refused},
     escape::{self, Escape},
     policy::origin_text,
-    refusal::{RefusalReason, Refused},
     secrets::{Entry, PLACEHOLDER_BYTES, Vault},
 };
 use crate::limits;
@@ -17,7 +17,7 @@ use crate::limits;
 /// Replaces the placeholders in all parts of a request to `url`.
 ///
 /// # Errors
-/// A refusal as [`FetchError::SecretDenied`] when a secret is not granted for the origin of `url`,
+/// A denial as [`FetchError::SecretDenied`] when a secret is not granted for the origin of `url`,
 /// [`FetchError::Invalid`] when it does not fit its place or the result is too large.
 pub(super) fn substitute(
     vault: &Vault,
@@ -63,7 +63,7 @@ impl Job<'_> {
             let Some(changed) = changed else { continue };
             let mut changed = HeaderValue::from_bytes(&changed).map_err(|_| {
                 Refused::invalid(
-                    RefusalReason::Header,
+                    DenialReason::Header,
                     format!(
                         "a secret in the header \"{name}\" has a character that no header can have \
                          (a line break at its end?)"
@@ -117,13 +117,13 @@ impl Job<'_> {
             origin_text(&self.to)
         ));
         let secret = Some(name.clone());
-        Err(Refused { secret, ..Refused::new(RefusalReason::Secret, error) })
+        Err(Refused { secret, ..Refused::new(DenialReason::Secret, error) })
     }
 }
 
 fn too_large(place: &str, bytes_max: usize) -> Refused {
     Refused::invalid(
-        RefusalReason::Size,
+        DenialReason::Size,
         format!("with its secrets, the request's {place} is larger than {bytes_max} bytes"),
     )
 }
@@ -131,7 +131,7 @@ fn too_large(place: &str, bytes_max: usize) -> Refused {
 fn text(bytes: Vec<u8>) -> Result<String, Refused> {
     // Cannot happen: a URL is ASCII and so is what was put in.
     String::from_utf8(bytes)
-        .map_err(|_| Refused::invalid(RefusalReason::Malformed, "the URL is not UTF-8"))
+        .map_err(|_| Refused::invalid(DenialReason::Malformed, "the URL is not UTF-8"))
 }
 
 fn body_escape(content_type: Option<&HeaderValue>) -> Escape {

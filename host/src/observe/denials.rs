@@ -7,7 +7,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::egress::RefusalReason;
+use crate::egress::DenialReason;
 
 type Labels = [(&'static str, Arc<str>); 3];
 
@@ -35,30 +35,27 @@ impl DenialFamily {
     }
 
     pub(super) fn of(&self, plugin: &Arc<str>) -> Denials {
-        let counter = |reason: RefusalReason, enforced: &str| {
+        let counter = |reason: DenialReason, enforced: &str| {
             self.0.get_or_create_owned(&[
                 ("plugin", Arc::clone(plugin)),
                 ("reason", Arc::from(reason.word())),
                 ("enforced", Arc::from(enforced)),
             ])
         };
-        let reported = |reason: &RefusalReason| {
-            matches!(
-                reason,
-                RefusalReason::NotGranted | RefusalReason::Scheme | RefusalReason::Port
-            )
-            .then(|| counter(*reason, "false"))
+        let reported = |reason: &DenialReason| {
+            matches!(reason, DenialReason::NotGranted | DenialReason::Scheme | DenialReason::Port)
+                .then(|| counter(*reason, "false"))
         };
         Denials {
-            enforced: RefusalReason::ALL.iter().map(|reason| counter(*reason, "true")).collect(),
-            reported: RefusalReason::ALL.iter().map(reported).collect(),
+            enforced: DenialReason::ALL.iter().map(|reason| counter(*reason, "true")).collect(),
+            reported: DenialReason::ALL.iter().map(reported).collect(),
         }
     }
 }
 
 impl Denials {
-    pub(super) fn count(&self, reason: RefusalReason, enforced: bool) {
-        let index = RefusalReason::ALL.iter().position(|known| *known == reason);
+    pub(super) fn count(&self, reason: DenialReason, enforced: bool) {
+        let index = DenialReason::ALL.iter().position(|known| *known == reason);
         let Some(index) = index else { return };
         let counter = if enforced {
             self.enforced.get(index)

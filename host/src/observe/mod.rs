@@ -7,10 +7,11 @@ mod plugin_metrics;
 mod words;
 
 pub use health::{
-    BindingReport, BreakerReport, BreakersReport, HealthBoard, ReloadReport, SecurityAlarm,
-    TaskFailure,
+    BindingReport, BreakerReport, BreakersReport, HealthBoard, QuarantineReport, ReloadReport,
+    SecurityAlarm, TaskFailure,
 };
 pub use metrics::{Metrics, ReloadOutcome, Route};
 pub use plugin_metrics::{
-    AttemptGuard, BreakerGuard, BreakerWord, EgressOutcome, Fault, PluginMetrics, ThrottleWord,
+    AttemptGuard, BreakerGuard, BreakerWord, EgressOutcome, Fault, PluginMetrics, QuarantineGuard,
+    ThrottleWord,
 };

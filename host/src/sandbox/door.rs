@@ -9,12 +9,12 @@ use bytes::Bytes;
 
 use super::observer::Observer;
 use crate::{
-    egress::{BindingEgress, FetchError, Refusal, RefusalReason},
+    egress::{BindingEgress, Denial, DenialReason, FetchError},
     ids::PluginName,
     store::Lane,
 };
 
-/// Both ways of a guest to send a request, `http.fetch` and `wasi:http`, lead through here.
+/// All ways of a guest to the outside, `http.fetch`, `wasi:http` and `smtp`, lead through here.
 #[derive(Clone)]
 pub(super) struct Door {
     pub(super) egress: Arc<BindingEgress>,
@@ -58,8 +58,7 @@ impl Door {
         timeout: Duration,
     ) -> Result<http::Response<Bytes>, FetchError> {
         let host = self.host(request.uri());
-        let tell = |refusal: Refusal| self.observer.refused(&self.lane, &self.plugin, &refusal);
-        let answer = self.egress.fetch_told(request, timeout, &tell).await;
+        let answer = self.egress.fetch_told(request, timeout, &self.tell()).await;
         let told = answer.as_ref().map(|response| response.status().as_u16());
         let failed = match &told {
             Ok(status) => Some(*status >= 500),
@@ -72,23 +71,31 @@ impl Door {
                 | FetchError::TooLarge(_),
             ) => None,
         };
-        if let Some(host) = host
-            && failed.is_some()
-        {
-            let mut last = self.lock();
-            last.host = Some(host);
-            last.failed = failed;
+        if let (Some(host), Some(failed)) = (host, failed) {
+            self.contacted(host, failed);
         }
         self.observer.fetched(&self.plugin, told);
         answer
     }
 
+    /// Passes on what was denied.
+    pub(super) fn tell(&self) -> impl Fn(Denial) + Sync {
+        |denial: Denial| self.observer.denied(&self.lane, &self.plugin, &denial)
+    }
+
     /// A request that was no request: it did not get as far as [`Self::fetch`].
     pub(super) fn malformed(&self) {
-        let reason = RefusalReason::Malformed;
-        let refusal =
-            Refusal { reason, origin: None, secret: None, lacks_grant: false, enforced: true };
-        self.observer.refused(&self.lane, &self.plugin, &refusal);
+        let reason = DenialReason::Malformed;
+        let denial =
+            Denial { reason, origin: None, secret: None, lacks_grant: false, enforced: true };
+        self.observer.denied(&self.lane, &self.plugin, &denial);
+    }
+
+    /// Remembers whom the call has spoken to.
+    pub(super) fn contacted(&self, host: Arc<str>, failed: bool) {
+        let mut last = self.lock();
+        last.host = Some(host);
+        last.failed = Some(failed);
     }
 
     /// Whom the call that is over has spoken to; the next one begins with nobody.

@@ -42,9 +42,13 @@ mod host;
 pub mod http;
 pub mod log;
 mod manifest;
+pub mod markdown;
 mod message;
+pub mod options;
 mod outcome;
+pub mod overflow;
 pub mod secrets;
+pub mod smtp;
 pub mod state;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
@@ -60,6 +64,7 @@ pub use bindings::{
 };
 pub use channel::{Channel, Context};
 pub use manifest::Manifest;
+pub use overflow::Overflow;
 pub use schemars;
 pub use serde;
 pub use serde_json::{self, json};

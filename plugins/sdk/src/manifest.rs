@@ -88,6 +88,20 @@ impl Manifest {
         self
     }
 
+    /// A mail server that the channel wants to hand messages to ([`crate::smtp`]), with TLS of
+    /// either kind: `smtp.example.com:587`, or `option:server` for the one that its option `server`
+    /// names, on any port.
+    #[must_use]
+    pub fn mail_server(self, server: &str) -> Self {
+        self.host(&format!("smtp://{server}"))
+    }
+
+    /// The same without TLS, which the operator has to grant as such.
+    #[must_use]
+    pub fn plaintext_mail_server(self, server: &str) -> Self {
+        self.host(&format!("smtp+plaintext://{server}"))
+    }
+
     /// The longest `message.body` that the provider takes.
     #[must_use]
     pub fn body_max(mut self, length: u32, unit: LengthUnit) -> Self {

@@ -27,6 +27,8 @@
 pub(crate) mod backend;
 #[path = "testing/http.rs"]
 mod fake_http;
+#[path = "testing/smtp.rs"]
+mod fake_smtp;
 #[path = "testing/signing.rs"]
 mod signing;
 
@@ -36,10 +38,15 @@ use serde_json::Value;
 
 use crate::{
     Channel, Context, Failure, Format, Message, Priority,
-    bindings::conductor::channel::channel_types, guest, http::HttpError, log::Level,
+    bindings::conductor::channel::channel_types,
+    guest,
+    http::HttpError,
+    log::Level,
+    smtp::{Acceptance, SmtpError},
 };
 
 pub use fake_http::{Answer, SentRequest, answer};
+pub use fake_smtp::{SentMail, accepted, refusal};
 pub use signing::RequestedJwt;
 
 /// The fake host of the current thread. A test runs in a thread of its own, so tests do not see
@@ -102,6 +109,25 @@ impl FakeHost {
     #[must_use]
     pub fn kept(&self, name: &str) -> Option<String> {
         backend::kept(name)
+    }
+
+    /// The next message, or check of a mail server, gets this answer; a message without one fails
+    /// the test.
+    pub fn accept_mail(&self, acceptance: Acceptance) -> &Self {
+        backend::change(|fake| fake.mail_answers.push_back(Ok(acceptance)));
+        self
+    }
+
+    /// The next message, or check of a mail server, is not taken, for this reason.
+    pub fn refuse_mail(&self, error: SmtpError) -> &Self {
+        backend::change(|fake| fake.mail_answers.push_back(Err(error)));
+        self
+    }
+
+    /// All messages that were handed to mail servers, and checks of these, oldest first.
+    #[must_use]
+    pub fn mails(&self) -> Vec<SentMail> {
+        backend::change(|fake| fake.mails.clone())
     }
 
     /// All lines that were logged, oldest first.

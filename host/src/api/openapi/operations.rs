@@ -50,6 +50,17 @@ struct Entry {
 }
 
 const JSON: &str = "application/json";
+/// What every listing of notifications takes.
+const STATUS: (ParameterIn, &str, &str) =
+    (ParameterIn::Query, "status", "queued, sending, retrying, delivered, dead or cancelled.");
+const FROM: (ParameterIn, &str, &str) =
+    (ParameterIn::Query, "from", "Only accepted at this moment or later (RFC 3339).");
+const TO: (ParameterIn, &str, &str) =
+    (ParameterIn::Query, "to", "Only accepted before this moment (RFC 3339).");
+const CURSOR: (ParameterIn, &str, &str) =
+    (ParameterIn::Query, "cursor", "`nextCursor` of the page before.");
+const LIMIT: (ParameterIn, &str, &str) =
+    (ParameterIn::Query, "limit", "Rows of the page, 1 to 200; otherwise 50.");
 const ID: (ParameterIn, &str, &str) = (ParameterIn::Path, "id", "The notification's id (UUIDv7).");
 
 const ENTRIES: &[Entry] = &[
@@ -139,16 +150,12 @@ const ENTRIES: &[Entry] = &[
         good: &[("200", "One page.", JSON, Some("NotificationPage"))],
         bad: &[kinds::INVALID_REQUEST, kinds::STORE_UNAVAILABLE],
         parameters: &[
-            (
-                ParameterIn::Query,
-                "status",
-                "queued, sending, retrying, delivered, dead or cancelled.",
-            ),
+            STATUS,
             (ParameterIn::Query, "channel", "Only of this channel."),
-            (ParameterIn::Query, "from", "Only accepted at this moment or later (RFC 3339)."),
-            (ParameterIn::Query, "to", "Only accepted before this moment (RFC 3339)."),
-            (ParameterIn::Query, "cursor", "`nextCursor` of the page before."),
-            (ParameterIn::Query, "limit", "Rows of the page, 1 to 200; otherwise 50."),
+            FROM,
+            TO,
+            CURSOR,
+            LIMIT,
         ],
     },
     Entry {
@@ -261,17 +268,66 @@ const ENTRIES: &[Entry] = &[
         good: &[("200", "One page.", JSON, Some("AdminPage"))],
         bad: &[kinds::INVALID_REQUEST, kinds::STORE_UNAVAILABLE],
         parameters: &[
-            (
-                ParameterIn::Query,
-                "status",
-                "queued, sending, retrying, delivered, dead or cancelled.",
-            ),
+            STATUS,
             (ParameterIn::Query, "tenant", "Only of the tenant with this id."),
-            (ParameterIn::Query, "from", "Only accepted at this moment or later (RFC 3339)."),
-            (ParameterIn::Query, "to", "Only accepted before this moment (RFC 3339)."),
-            (ParameterIn::Query, "cursor", "`nextCursor` of the page before."),
-            (ParameterIn::Query, "limit", "Rows of the page, 1 to 200; otherwise 50."),
+            FROM,
+            TO,
+            CURSOR,
+            LIMIT,
         ],
+    },
+    Entry {
+        route: Route::AdminPlugins,
+        id: "listPlugins",
+        summary: "What runs of each plugin, since when, and what became of its files",
+        access: Access::Operators,
+        takes: Takes::Nothing,
+        good: &[("200", "All of them.", JSON, Some("PluginsView"))],
+        bad: &[],
+        parameters: &[],
+    },
+    Entry {
+        route: Route::AdminQuarantine,
+        id: "listQuarantine",
+        summary: "The channels in quarantine, those that have been there for longest first",
+        access: Access::Operators,
+        takes: Takes::Nothing,
+        good: &[("200", "All are counted, 200 are told.", JSON, Some("QuarantinePage"))],
+        bad: &[],
+        parameters: &[],
+    },
+    Entry {
+        route: Route::AdminReleaseAll,
+        id: "releaseAll",
+        summary: "End all quarantines, or those of one plugin",
+        access: Access::Operators,
+        takes: Takes::Nothing,
+        good: &[("200", "They have ended.", JSON, Some("ReleasedView"))],
+        bad: &[kinds::INVALID_REQUEST],
+        parameters: &[(ParameterIn::Query, "plugin", "Only of channels with this plugin.")],
+    },
+    Entry {
+        route: Route::AdminRelease,
+        id: "release",
+        summary: "End the quarantine of a channel: its messages are delivered again",
+        access: Access::Operators,
+        takes: Takes::Nothing,
+        good: &[("200", "It has ended.", JSON, Some("ReleasedView"))],
+        bad: &[kinds::NOT_QUARANTINED],
+        parameters: &[
+            (ParameterIn::Path, "tenant", "The tenant's id."),
+            (ParameterIn::Path, "channel", "The channel's name."),
+        ],
+    },
+    Entry {
+        route: Route::AdminReload,
+        id: "reload",
+        summary: "Read the configuration and the plugins again, and wait for what comes of it",
+        access: Access::Operators,
+        takes: Takes::Nothing,
+        good: &[("200", "It is in force, or it was already.", JSON, Some("ReloadedView"))],
+        bad: &[kinds::RELOAD_REJECTED],
+        parameters: &[],
     },
     Entry {
         route: Route::Channels,

@@ -49,7 +49,11 @@ impl Plugins {
             let hint = context.suggester.hint(name.value.as_str(), known);
             context.findings.wrong(
                 &name.origin,
-                format!("{key}: there is no plugin \"{}\" in {PLUGINS_FILE}; {hint}", name.value),
+                format!(
+                    "{key}: there is no plugin \"{}\" in {PLUGINS_FILE}; {hint}; or add it there as \
+                     a [[plugin]], with its `source` unless it is built in",
+                    name.value
+                ),
             );
         }
     }

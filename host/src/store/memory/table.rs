@@ -14,8 +14,8 @@ use crate::{
     store::{Attempt, Counters, Lane, Priority, Row, State},
 };
 
-/// Notifications that are over and still known. With ten times as many the tables outgrow the
-/// processor's caches, and every message pays for it.
+/// Notifications that are over and still known: enough to look around in. Whoever wants a history has
+/// the durable engine, and here it would only be memory that every message has to walk through.
 const HISTORY_MAX: usize = 10_000;
 
 /// Where a job stands in its lane: most urgent first, then first due, then first come.

@@ -4,7 +4,7 @@ use super::FetchError;
 
 /// Why a request was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum RefusalReason {
+pub enum DenialReason {
     /// The plugin's manifest does not ask for the origin.
     NotAsked,
     /// The operator does not grant the host.
@@ -27,7 +27,7 @@ pub enum RefusalReason {
     Malformed,
 }
 
-impl RefusalReason {
+impl DenialReason {
     /// Every one.
     pub const ALL: [Self; 10] = [
         Self::NotAsked,
@@ -62,12 +62,12 @@ impl RefusalReason {
 
 /// A request that was refused, or would have been.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Refusal {
+pub struct Denial {
     /// Why.
-    pub reason: RefusalReason,
+    pub reason: DenialReason,
     /// The origin that it was for, if it had one. Never a path or a query.
     pub origin: Option<String>,
-    /// The name of the secret that was to go there ([`RefusalReason::Secret`]).
+    /// The name of the secret that was to go there ([`DenialReason::Secret`]).
     pub secret: Option<String>,
     /// Whether `[plugin.grants]` lacks it, in which case the operator may want to add it.
     pub lacks_grant: bool,
@@ -75,21 +75,24 @@ pub struct Refusal {
     pub enforced: bool,
 }
 
-/// A refusal on its way to the plugin.
+/// Who hears of denials as they happen, and must not wait.
+pub type Tell<'a> = &'a (dyn Fn(Denial) + Sync);
+
+/// A denial on its way to the plugin.
 #[derive(Debug)]
 pub(super) struct Refused {
-    pub(super) reason: RefusalReason,
+    pub(super) reason: DenialReason,
     pub(super) secret: Option<String>,
     pub(super) lacks_grant: bool,
     pub(super) error: FetchError,
 }
 
 impl Refused {
-    pub(super) fn new(reason: RefusalReason, error: FetchError) -> Self {
+    pub(super) fn new(reason: DenialReason, error: FetchError) -> Self {
         Self { reason, secret: None, lacks_grant: false, error }
     }
 
-    pub(super) fn invalid(reason: RefusalReason, why: impl Into<String>) -> Self {
+    pub(super) fn invalid(reason: DenialReason, why: impl Into<String>) -> Self {
         Self::new(reason, FetchError::Invalid(why.into()))
     }
 }

@@ -1,4 +1,4 @@
-//! Every refusal has a reason that is told, and what is only reported goes out.
+//! Every denial has a reason that is told, and what is only reported goes out.
 
 use std::sync::Mutex;
 
@@ -8,16 +8,15 @@ use http::Request;
 use super::kit::{Door, LONG, OK, Provider, Script, get, post};
 use crate::{
     config::GrantMode,
-    egress::{BindingEgress, FetchError, Refusal, RefusalReason},
+    egress::{BindingEgress, Denial, DenialReason, FetchError},
     limits,
 };
 
 const TOKEN: &str = "tok-5f2a9c7714e0-secret";
 
-async fn told(door: &BindingEgress, request: Request<Bytes>) -> (bool, Vec<Refusal>) {
+async fn told(door: &BindingEgress, request: Request<Bytes>) -> (bool, Vec<Denial>) {
     let told = Mutex::new(Vec::new());
-    let answer =
-        door.fetch_told(request, LONG, &|refusal| told.lock().unwrap().push(refusal)).await;
+    let answer = door.fetch_told(request, LONG, &|denial| told.lock().unwrap().push(denial)).await;
     (answer.is_ok(), told.into_inner().unwrap())
 }
 
@@ -45,65 +44,65 @@ async fn each_refusal_is_told_with_its_reason_and_its_origin() {
     let traced = Request::builder().method("TRACE").uri(&url).body(Bytes::new()).unwrap();
     let large = post(&url, "text/plain", &"x".repeat(limits::EGRESS_REQUEST_BYTES_MAX + 1));
     for (door, request, reason, origin, lacks_grant) in [
-        (&not_asked.open_alone(), get(&url), RefusalReason::NotAsked, Some(&*here), false),
+        (&not_asked.open_alone(), get(&url), DenialReason::NotAsked, Some(&*here), false),
         (
             &with_hosts(&["https://a.example"]).open_alone(),
             get(&url),
-            RefusalReason::NotGranted,
+            DenialReason::NotGranted,
             Some(&*here),
             true,
         ),
         (
             &with_hosts(&["http://127.0.0.1"]).open_alone(),
             get(&url),
-            RefusalReason::Port,
+            DenialReason::Port,
             Some(&*here),
             true,
         ),
         (
             &with_hosts(&["https://127.0.0.1"]).open_alone(),
             get(&url),
-            RefusalReason::Scheme,
+            DenialReason::Scheme,
             Some(&*here),
             true,
         ),
         (
             &Door::to_the_internet().open_alone(),
             get(&url),
-            RefusalReason::Address,
+            DenialReason::Address,
             Some(&*here),
             false,
         ),
         (
             &Door::to_the_internet().open_alone(),
             get("http://localhost/x"),
-            RefusalReason::Address,
+            DenialReason::Address,
             Some("http://localhost"),
             false,
         ),
         (
             &other_secret,
             get(&provider.url(&format!("/{placeholder}"))),
-            RefusalReason::Secret,
+            DenialReason::Secret,
             Some(&*here),
             false,
         ),
-        (&open, framed, RefusalReason::Header, Some(&*here), false),
-        (&open, traced, RefusalReason::Method, Some(&*here), false),
-        (&open, large, RefusalReason::Size, Some(&*here), false),
-        (&open, get("ftp://x.example/"), RefusalReason::Scheme, Some("ftp://x.example"), false),
+        (&open, framed, DenialReason::Header, Some(&*here), false),
+        (&open, traced, DenialReason::Method, Some(&*here), false),
+        (&open, large, DenialReason::Size, Some(&*here), false),
+        (&open, get("ftp://x.example/"), DenialReason::Scheme, Some("ftp://x.example"), false),
         (
             &open,
             get("http://me@x.example/"),
-            RefusalReason::Malformed,
+            DenialReason::Malformed,
             Some("http://x.example"),
             false,
         ),
     ] {
         let (went_out, told) = told(door, request).await;
-        let secret = (reason == RefusalReason::Secret).then(|| String::from("TOKEN"));
+        let secret = (reason == DenialReason::Secret).then(|| String::from("TOKEN"));
         let origin = origin.map(str::to_owned);
-        assert_eq!(told, [Refusal { reason, origin, secret, lacks_grant, enforced: true }]);
+        assert_eq!(told, [Denial { reason, origin, secret, lacks_grant, enforced: true }]);
         assert!(!went_out);
     }
     assert_eq!(provider.accepted(), 0);
@@ -119,11 +118,8 @@ async fn a_grant_that_is_only_reported_lets_out_and_tells() {
     let (went_out, told) = told(&door, get(&provider.url("/path"))).await;
     assert!(went_out);
     let origin = Some(provider.url(""));
-    let reason = RefusalReason::NotGranted;
-    assert_eq!(
-        told,
-        [Refusal { reason, origin, secret: None, lacks_grant: true, enforced: false }]
-    );
+    let reason = DenialReason::NotGranted;
+    assert_eq!(told, [Denial { reason, origin, secret: None, lacks_grant: true, enforced: false }]);
     assert_eq!((door.count().denied, door.count().unenforced), (0, 1));
 }
 
@@ -147,13 +143,13 @@ async fn report_only_loosens_neither_what_is_asked_nor_addresses_nor_secrets() {
         let (went_out, told) = told(&inward, get(url)).await;
         assert!(!went_out, "{url}");
         let reasons: Vec<_> = told.iter().map(|told| (told.reason, told.enforced)).collect();
-        let expected = [(RefusalReason::NotGranted, false), (RefusalReason::Address, true)];
+        let expected = [(DenialReason::NotGranted, false), (DenialReason::Address, true)];
         assert_eq!(reasons, expected, "{url}");
     }
     let secret = report_only(Door::to_loopback().with_secret("TOKEN", TOKEN)).open_alone();
     let placeholder = secret.vault().placeholder("TOKEN").unwrap();
     let (went_out, told) = told(&secret, get(&provider.url(&format!("/{placeholder}")))).await;
-    assert!(!went_out && told[1].reason == RefusalReason::Secret, "{told:?}");
+    assert!(!went_out && told[1].reason == DenialReason::Secret, "{told:?}");
     assert_eq!(provider.accepted(), 0);
 }
 
