@@ -444,6 +444,24 @@ pub const GROUP_COMMIT_BYTES_MAX: usize = 4 * MIB;
 /// Operations waiting for the store's writer; the next one is refused.
 pub const STORE_QUEUE_OPS_MAX: usize = 16_384;
 
+/// A security event of one channel about one thing is written once in this time, with how often it
+/// happened: a plugin in a loop must not fill the trail.
+pub const SECURITY_EVENTS_EVERY: Duration = Duration::from_secs(60);
+/// What is told apart within that time: more channels at once would be an attack on the table.
+pub const SECURITY_NEWS_MAX: usize = 1_024;
+/// Of these, what one channel may take before the rest of it is summed up: enough for each of its
+/// providers.
+pub const SECURITY_NEWS_PER_CHANNEL: usize = 8;
+/// What is shown of an origin: the longest name has 253 bytes, and there are scheme and port.
+pub const SECURITY_ORIGIN_BYTES_MAX: usize = 280;
+/// Alarms that `/health` remembers: enough to see which channels they are about.
+pub const SECURITY_ALARMS_MAX: usize = 50;
+/// How long an alarm makes `/health` say degraded: long enough for whoever looks every few minutes.
+pub const SECURITY_ALARM_FOR: Duration = Duration::from_secs(15 * 60);
+/// Origins of a plugin that are shown as not granted: more than a plugin with a short list of hosts
+/// has; one that needs more takes a wildcard.
+pub const NOT_GRANTED_ORIGINS_MAX: usize = 32;
+
 // --- configuration and reload ----------------------------------------------------------------
 
 /// One configuration file. Ten thousand tenants are 2 MB.

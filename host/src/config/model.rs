@@ -135,6 +135,19 @@ pub struct Grants {
     /// Address ranges that are allowed although the default policy denies them (loopback, private
     /// networks).
     pub addresses: Vec<AddressRange>,
+    /// Whether `hosts` is enforced.
+    pub mode: GrantMode,
+}
+
+/// What `[plugin.grants] hosts` does with an origin that is not in it. Nothing else depends on this:
+/// what the manifest asks for, the address policy and where secrets may go are always enforced.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum GrantMode {
+    /// The request is refused.
+    #[default]
+    Enforce,
+    /// The request is reported and goes out: for finding the list of a new plugin.
+    ReportOnly,
 }
 
 /// `[plugin.limits]`, inside the bounds of [`limits`].

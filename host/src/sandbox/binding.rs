@@ -377,6 +377,7 @@ impl Binding {
             drop(idle.messages.try_send(Message::Stop));
         }
         self.workers.close();
+        self.spec.egress.retire();
     }
 
     /// Waits until all instances are gone.

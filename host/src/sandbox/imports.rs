@@ -54,7 +54,10 @@ impl http::Host for InstanceState {
         };
         let answer = match outbound(request) {
             Ok(outbound) => door.fetch(outbound, timeout).await,
-            Err(error) => Err(error),
+            Err(error) => {
+                door.malformed();
+                Err(error)
+            }
         };
         Ok(answer.map(inbound).map_err(unanswered))
     }
@@ -202,8 +205,14 @@ impl secrets::Host for InstanceState {
         &mut self,
         name: String,
     ) -> Result<std::result::Result<String, secrets::SecretError>> {
-        let revealed = self.vault().and_then(|vault| vault.reveal(&name).map_err(refused));
-        Ok(revealed.map(|secret| secret.expose().to_owned()))
+        let Some(door) = &self.door else { return Ok(Err(secrets::SecretError::Unknown)) };
+        let vault = door.egress.vault();
+        let revealed = vault.reveal(&name);
+        let granted = revealed.is_ok();
+        if vault.is_first_reveal(&name) || matches!(revealed, Err(SecretError::Denied)) {
+            door.observer.revealed(&door.lane, &door.plugin, &name, granted);
+        }
+        Ok(revealed.map(|secret| secret.expose().to_owned()).map_err(refused))
     }
 }
 

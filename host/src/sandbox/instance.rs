@@ -144,6 +144,7 @@ pub(super) fn classify(state: &InstanceState, error: &wasmtime::Error) -> Fault 
                 } else {
                     FaultKind::Trap
                 };
+                let text = state.scrub(&text);
                 (kind, super::log::cut(&text, limits::ERROR_BYTES_MAX).to_owned())
             }
         }
@@ -168,7 +169,12 @@ pub(super) fn new_state(spec: &Spec, observer: &Arc<dyn Observer>) -> InstanceSt
     InstanceState::new(
         log,
         Arc::clone(&spec.kv),
-        Some(Door::new(Arc::clone(&spec.egress), Arc::clone(observer), spec.plugin.name().clone())),
+        Some(Door::new(
+            Arc::clone(&spec.egress),
+            Arc::clone(observer),
+            spec.plugin.name().clone(),
+            spec.lane.clone(),
+        )),
         spec.limits.memory_bytes,
     )
 }
@@ -208,6 +214,12 @@ impl Instance {
             }
             Err(failure) => {
                 let (problem, temporary) = v0_1_0::failure(failure);
+                // What a plugin says is kept and shown: no secret may be in it.
+                let vault = spec.egress.vault();
+                let problem = Problem {
+                    code: vault.scrub_owned(problem.code),
+                    detail: vault.scrub_owned(problem.detail),
+                };
                 Err(StartError::Refused { problem, temporary })
             }
         }
@@ -240,7 +252,9 @@ impl Instance {
         arm(&mut self.store, wall, self.cpu, "");
         let channel = self.plugin.conductor_channel_channel();
         let report = run!(self.store, wall, channel.call_health(&mut self.store))?;
-        Ok((v0_1_0::health(report), self))
+        let mut health = v0_1_0::health(report);
+        health.detail = health.detail.map(|detail| self.store.data().scrub(&detail));
+        Ok((health, self))
     }
 
     /// The last call, and the end.

@@ -80,6 +80,14 @@ impl InstanceState {
         }
     }
 
+    /// `text` without the channel's secrets.
+    pub(super) fn scrub(&self, text: &str) -> String {
+        match &self.door {
+            Some(door) => door.egress.vault().scrub(text),
+            None => text.to_owned(),
+        }
+    }
+
     /// A call begins that may take `wall` and compute for `cpu`.
     pub(super) fn begin(&mut self, wall: Duration, cpu: Duration, notification: &str) {
         self.begin_turn(wall, cpu);
