@@ -20,6 +20,7 @@ mod events;
 mod fallback;
 mod fanout;
 mod guests;
+mod hostile;
 mod kit;
 mod notify;
 mod ordering;

@@ -15,11 +15,11 @@ use crate::{
     generation::Generation,
     ids::PluginName,
     observe::{
-        BreakerWord, EgressOutcome, Fault as FaultWord, HealthBoard, Metrics, ReloadOutcome,
-        ReloadReport, ThrottleWord,
+        BreakerWord, EgressOutcome, Fault as FaultWord, HealthBoard, Metrics,
+        Refusal as RefusalWord, ReloadOutcome, ReloadReport, ThrottleWord,
     },
     reload::{self, Outcome, Report, Trial, Trigger},
-    sandbox::{self, Fault, FaultKind, LoadedPlugin, Usage},
+    sandbox::{self, Fault, FaultKind, LoadedPlugin, Refusal, Usage},
 };
 
 /// All observers of the process.
@@ -82,10 +82,21 @@ impl sandbox::Observer for Observers {
             FaultKind::Timeout => FaultWord::Timeout,
             FaultKind::Cpu => FaultWord::Cpu,
             FaultKind::Memory => FaultWord::Memory,
-            FaultKind::Stack | FaultKind::HostCall => FaultWord::Limit,
+            FaultKind::Stack => FaultWord::Stack,
+            FaultKind::HostCall => FaultWord::HostCall,
             FaultKind::Start => FaultWord::Start,
         };
         self.metrics.fault(plugin, word);
+    }
+
+    fn refused(&self, plugin: &PluginName, what: Refusal) {
+        let word = match what {
+            Refusal::State => RefusalWord::State,
+            Refusal::SecretUnknown => RefusalWord::SecretUnknown,
+            Refusal::SecretDenied => RefusalWord::SecretDenied,
+            Refusal::HeldBytes => RefusalWord::HeldBytes,
+        };
+        self.metrics.plugin(plugin).refused(word);
     }
 
     fn fetched(&self, plugin: &PluginName, answer: Result<u16, &FetchError>) {

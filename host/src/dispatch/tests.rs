@@ -47,6 +47,7 @@ impl crate::sandbox::Observer for Nobody {
     fn call(&self, _: &PluginName, _: &Usage) {}
     fn fault(&self, _: &PluginName, _: FaultKind) {}
     fn instance_ended(&self, _: &PluginName) {}
+    fn refused(&self, _: &PluginName, _: crate::sandbox::Refusal) {}
     fn fetched(&self, _: &PluginName, _: Result<u16, &FetchError>) {}
     fn proven(&self, _: &LoadedPlugin) {}
     fn probation_failed(&self, _: &LoadedPlugin, _: &Fault) {}

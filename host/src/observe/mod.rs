@@ -10,5 +10,6 @@ pub use health::{
 };
 pub use metrics::{Metrics, ReloadOutcome, Route};
 pub use plugin_metrics::{
-    AttemptGuard, BreakerGuard, BreakerWord, EgressOutcome, Fault, PluginMetrics, ThrottleWord,
+    AttemptGuard, BreakerGuard, BreakerWord, EgressOutcome, Fault, PluginMetrics, Refusal,
+    ThrottleWord,
 };

@@ -9,6 +9,7 @@ use wasmtime::Result;
 use super::{
     bindings::v0_1_0::{channel_types, http, log, secrets, state},
     log::Level,
+    observer::Refusal,
     state::InstanceState,
 };
 use crate::egress::{self, FetchError, SecretError};
@@ -51,7 +52,10 @@ impl http::Host for InstanceState {
         };
         let answer = match outbound(request) {
             Ok(outbound) => door.fetch(outbound, timeout).await,
-            Err(error) => Err(error),
+            Err(error) => {
+                door.observer.fetched(&door.plugin, Err(&error));
+                Err(error)
+            }
         };
         Ok(answer.map(inbound).map_err(|error| match error {
             FetchError::Invalid(why) => http::HttpError::Invalid(why),
@@ -97,6 +101,26 @@ fn refused(error: SecretError) -> secrets::SecretError {
 }
 
 impl InstanceState {
+    /// Counts what a guest was refused; while it describes itself there is nobody to count for.
+    fn count_refusal(&self, what: Refusal) {
+        if let Some(door) = &self.door {
+            door.observer.refused(&door.plugin, what);
+        }
+    }
+
+    /// Counts the refusals among the answers of `secrets`.
+    fn counted<T>(
+        &self,
+        answer: std::result::Result<T, secrets::SecretError>,
+    ) -> std::result::Result<T, secrets::SecretError> {
+        match &answer {
+            Err(secrets::SecretError::Unknown) => self.count_refusal(Refusal::SecretUnknown),
+            Err(secrets::SecretError::Denied) => self.count_refusal(Refusal::SecretDenied),
+            Err(secrets::SecretError::Unusable(_)) | Ok(_) => {}
+        }
+        answer
+    }
+
     fn vault(&self) -> std::result::Result<&egress::Vault, secrets::SecretError> {
         self.door.as_ref().map(|door| door.egress.vault()).ok_or(secrets::SecretError::Unknown)
     }
@@ -107,7 +131,7 @@ impl secrets::Host for InstanceState {
         &mut self,
         name: String,
     ) -> Result<std::result::Result<String, secrets::SecretError>> {
-        Ok(self.vault().and_then(|vault| vault.placeholder(&name).map_err(refused)))
+        Ok(self.counted(self.vault().and_then(|vault| vault.placeholder(&name).map_err(refused))))
     }
 
     fn basic_auth(
@@ -115,9 +139,8 @@ impl secrets::Host for InstanceState {
         username: String,
         password_secret: String,
     ) -> Result<std::result::Result<String, secrets::SecretError>> {
-        Ok(self
-            .vault()
-            .and_then(|vault| vault.basic_auth(&username, &password_secret).map_err(refused)))
+        let basic = |vault: &egress::Vault| vault.basic_auth(&username, &password_secret);
+        Ok(self.counted(self.vault().and_then(|vault| basic(vault).map_err(refused))))
     }
 
     fn sign(
@@ -135,9 +158,8 @@ impl secrets::Host for InstanceState {
         let algorithm = match algorithm {
             secrets::SignatureAlgorithm::HmacSha256 => egress::SignatureAlgorithm::HmacSha256,
         };
-        Ok(self
-            .vault()
-            .and_then(|vault| vault.sign(&name, encoding, algorithm, &data).map_err(refused)))
+        let sign = |vault: &egress::Vault| vault.sign(&name, encoding, algorithm, &data);
+        Ok(self.counted(self.vault().and_then(|vault| sign(vault).map_err(refused))))
     }
 
     fn reveal(
@@ -145,7 +167,7 @@ impl secrets::Host for InstanceState {
         name: String,
     ) -> Result<std::result::Result<String, secrets::SecretError>> {
         let revealed = self.vault().and_then(|vault| vault.reveal(&name).map_err(refused));
-        Ok(revealed.map(|secret| secret.expose().to_owned()))
+        Ok(self.counted(revealed).map(|secret| secret.expose().to_owned()))
     }
 }
 
@@ -161,7 +183,11 @@ impl state::Host for InstanceState {
         ttl_ms: Option<u32>,
     ) -> Result<std::result::Result<(), state::StateError>> {
         let ttl = ttl_ms.map(|ms| Duration::from_millis(ms.into()));
-        Ok(self.kv.set(key, value, ttl).map_err(state::StateError::TooLarge))
+        let kept = self.kv.set(key, value, ttl);
+        if kept.is_err() {
+            self.count_refusal(Refusal::State);
+        }
+        Ok(kept.map_err(state::StateError::TooLarge))
     }
 
     fn remove(&mut self, key: String) -> Result<()> {

@@ -20,6 +20,10 @@ use wasmtime_wasi::{
 
 use crate::{egress::BindingEgress, limits};
 
+/// How much behind the end of a line is looked at: as much as a secret may have that begins on it.
+/// [`limits::SECRET_FILE_BYTES_MAX`] in another type.
+const SECRET_BYTES_MAX: usize = 64 * 1024;
+
 /// Whose lines they are.
 #[derive(Debug)]
 pub(super) struct Speaker {
@@ -93,13 +97,13 @@ impl LogSink {
         if !enabled(level) {
             return;
         }
-        let mut text = cut(message, limits::LOG_LINE_BYTES_MAX).to_owned();
+        let mut text = self.clean_and_cut(message, limits::LOG_LINE_BYTES_MAX);
         for (name, value) in fields.iter().take(limits::LOG_FIELDS_MAX) {
             let left = limits::LOG_LINE_BYTES_MAX.saturating_sub(text.len());
             if left < name.len() + 4 {
                 break;
             }
-            let value = cut(value, left - name.len() - 4);
+            let value = self.clean_and_cut(value, left - name.len() - 4);
             // Writing to a String does not fail.
             let _infallible = write!(text, " {name}={value:?}");
         }
@@ -117,12 +121,22 @@ impl LogSink {
             }
             return;
         }
-        // A guest may have been granted a secret's value, and a panic message may carry it.
+        // Once more, for what came together only now: the names of fields.
         let text = match &self.0.egress {
             Some(egress) => egress.vault().scrub_owned(text),
             None => text,
         };
         self.emit(level, source, &text, &call);
+    }
+
+    /// A guest may have been granted a secret's value, and a panic message may carry it. Taken out
+    /// before the text is cut: half a secret is not found, and still half a secret.
+    fn clean_and_cut(&self, text: &str, bytes_max: usize) -> String {
+        let Some(egress) = &self.0.egress else { return cut(text, bytes_max).to_owned() };
+        let seen = cut(text, bytes_max.saturating_add(SECRET_BYTES_MAX)).to_owned();
+        let mut clean = egress.vault().scrub_owned(seen);
+        clean.truncate(clean.floor_char_boundary(bytes_max));
+        clean
     }
 
     fn emit(&self, level: Level, source: &str, text: &str, call: &Call) {
@@ -190,7 +204,8 @@ impl LineStream {
                 Some(line) => (line, true),
                 None => (piece, false),
             };
-            let room = limits::LOG_LINE_BYTES_MAX.saturating_sub(partial.len());
+            let kept_max = limits::LOG_LINE_BYTES_MAX + SECRET_BYTES_MAX;
+            let room = kept_max.saturating_sub(partial.len());
             partial.extend_from_slice(line.get(..room.min(line.len())).unwrap_or(line));
             if complete {
                 let text = String::from_utf8_lossy(&partial);

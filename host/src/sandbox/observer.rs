@@ -7,6 +7,19 @@ use super::{
 };
 use crate::{egress::FetchError, ids::PluginName};
 
+/// What a guest was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// More `state` than a channel may keep.
+    State,
+    /// A secret that the channel does not have.
+    SecretUnknown,
+    /// A use of a secret that is not granted.
+    SecretDenied,
+    /// More requests and answers of `wasi:http` than the host holds for one instance.
+    HeldBytes,
+}
+
 /// Somebody who counts, and who acts when a plugin fails its probation. Called on the hot path: do
 /// not wait.
 pub trait Observer: Send + Sync + 'static {
@@ -18,6 +31,8 @@ pub trait Observer: Send + Sync + 'static {
     fn fault(&self, plugin: &PluginName, kind: FaultKind);
     /// An instance is gone.
     fn instance_ended(&self, plugin: &PluginName);
+    /// A guest asked for something and was refused it, without being stopped.
+    fn refused(&self, plugin: &PluginName, what: Refusal);
     /// An outbound request is over: the status of the answer, or why there is none.
     fn fetched(&self, plugin: &PluginName, answer: Result<u16, &FetchError>);
     /// A plugin has done its first call well.

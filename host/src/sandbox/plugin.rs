@@ -15,10 +15,11 @@ use wasmtime::component::Component;
 use super::{
     bindings::v0_1_0,
     cache::CompileCache,
-    engine::Engine,
+    engine::{self, Engine},
     instance,
     manifest::Manifest,
     outcome::Fault,
+    schema,
     version::{self, VersionError},
 };
 use crate::{
@@ -33,6 +34,8 @@ pub struct LoadedPlugin {
     manifest: Manifest,
     interface: String,
     code: Code,
+    /// How many slots of the pool one instance takes.
+    slots: u32,
     /// Whether it was compiled just now, and how long that took.
     compiled_in: Option<Duration>,
     probation: Probation,
@@ -126,15 +129,19 @@ impl LoadedPlugin {
             .await
             .map_err(LoadError::Describe)?;
         let manifest = v0_1_0::manifest(manifest).map_err(LoadError::Manifest)?;
+        manifest.check().map_err(LoadError::Manifest)?;
         jsonschema::meta::validate(&manifest.options_schema).map_err(|error| {
             LoadError::Manifest(format!("its options-schema is no JSON Schema: {error}"))
         })?;
+        // It is built again for each channel; that it can be built is known from here on.
+        schema::validator(&manifest.options_schema).map_err(LoadError::Manifest)?;
         Ok(Self {
             name,
             digest: prepared.digest,
             manifest,
             interface: prepared.interface,
             code: Code::Linked(pre),
+            slots: engine::slots(&prepared.component),
             compiled_in: prepared.compiled_in,
             probation: Probation::default(),
         })
@@ -170,6 +177,10 @@ impl LoadedPlugin {
         self.compiled_in
     }
 
+    pub(super) const fn slots(&self) -> u32 {
+        self.slots
+    }
+
     pub(super) fn pre(&self) -> &v0_1_0::PluginPre<super::state::InstanceState> {
         match &self.code {
             Code::Linked(pre) => pre,
@@ -187,6 +198,7 @@ impl LoadedPlugin {
             manifest,
             interface: String::from("0.1.0"),
             code: Code::Absent,
+            slots: 1,
             compiled_in: None,
             probation: Probation::default(),
         }

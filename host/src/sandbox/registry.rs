@@ -22,6 +22,7 @@ use crate::{
     config::{Channel, Plugin, Tenant},
     egress::Egress,
     generation::Generation,
+    ids::PluginName,
     limits,
     store::Lane,
     tasks::Tasks,
@@ -200,6 +201,11 @@ impl Sandbox {
         idle.iter().take(EVICT_AT_ONCE).filter(|(_, binding)| binding.evict_one()).count()
     }
 
+    /// Counts the fault of a plugin that has no binding: while it described itself, or was tried.
+    pub fn count_fault(&self, plugin: &PluginName, fault: &Fault) {
+        self.observer.fault(plugin, fault.kind);
+    }
+
     /// Tries a channel in an instance of its own, under its real grants: starts it, asks how it
     /// is, shuts it down.
     ///
@@ -210,7 +216,10 @@ impl Sandbox {
             let parts = parts(generation, lane).map_err(|error| error.to_string())?;
             self.spec(&parts, Arc::new(Kv::default()))?
         };
-        let failed = |what: &str, fault: &Fault| format!("`{what}` failed: {fault}");
+        let failed = |what: &str, fault: &Fault| {
+            self.count_fault(spec.plugin.name(), fault);
+            format!("`{what}` failed: {fault}")
+        };
         let instance = match Instance::start(&self.engine, &spec, &self.observer).await {
             Ok(instance) => instance,
             Err(StartError::Fault(fault)) => return Err(failed("initialize", &fault)),
