@@ -46,7 +46,7 @@ fuzz-api EXAMPLES="100": setup build-plugins
     @scripts/fuzz-api "$1"
 
 # Measures the host, optimised; ARGS choose the benchmarks
-bench *ARGS: setup build-plugins
+bench *ARGS: setup build-plugins build-fixtures
     # The dev profile has its dependencies optimised already: only our own crate is built again.
     CARGO_PROFILE_DEV_OPT_LEVEL=3 CARGO_PROFILE_DEV_DEBUG_ASSERTIONS=false \
         CARGO_PROFILE_DEV_OVERFLOW_CHECKS=false \

@@ -16,7 +16,9 @@
 mod accepts;
 mod fairness;
 mod figures;
+mod guards;
 mod host;
+mod hostile;
 mod in_flight;
 mod latency;
 mod load;
@@ -29,6 +31,8 @@ mod tenants;
 use std::process::ExitCode;
 
 use anyhow::Result;
+// Under this name, because a benchmark takes in files of the host.
+use conductor::limits;
 
 use figures::Report;
 
@@ -48,6 +52,8 @@ const BENCHMARKS: &[(&str, Benchmark)] = &[
     ("start", start::run),
     ("tenants", tenants::run),
     ("swap", swap::run),
+    ("hostile", hostile::run),
+    ("guards", guards::run),
 ];
 
 fn main() -> ExitCode {

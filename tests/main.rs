@@ -23,6 +23,7 @@ mod fallback;
 mod fanout;
 mod fuzz;
 mod guests;
+mod hostile;
 mod kit;
 mod notify;
 mod ordering;

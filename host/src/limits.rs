@@ -81,6 +81,28 @@ pub const RESOURCES_MAX: usize = 1_000;
 /// Random bytes in one call.
 pub const RANDOM_BYTES_MAX: u64 = 64 * 1024;
 
+/// Details of a receipt that are looked at.
+pub const RECEIPT_DETAILS_MAX: usize = 16;
+/// Secrets that a plugin's manifest lists; the largest of known providers has five.
+pub const MANIFEST_SECRETS_MAX: usize = 64;
+/// Origins that a plugin's manifest asks for.
+pub const MANIFEST_HOSTS_MAX: usize = 256;
+/// Formats that a plugin's manifest names; there are two.
+pub const MANIFEST_FORMATS_MAX: usize = 8;
+/// Rates that a plugin's manifest names; [`RATES_MAX`] of them are kept.
+pub const MANIFEST_RATES_MAX: usize = 64;
+/// One text of a manifest: a name, a sentence, an origin.
+pub const MANIFEST_TEXT_BYTES_MAX: usize = 4 * KIB;
+/// The options-schema of a plugin. Those of the shipped channels have 2 to 6 KiB.
+pub const SCHEMA_BYTES_MAX: usize = 256 * KIB;
+/// Parts that an options-schema has when all of its `$ref` are followed: what one look at a
+/// channel's options may cost, in steps of a microsecond at the most.
+pub const SCHEMA_STEPS_MAX: usize = 50_000;
+/// How deep an options-schema goes, `$ref` followed: it is walked on the host's own stack.
+pub const SCHEMA_DEPTH_MAX: usize = 128;
+/// What one pattern of an options-schema may take compiled.
+pub const SCHEMA_PATTERN_BYTES_MAX: usize = MIB;
+
 /// One log line of a guest; what is longer is cut.
 pub const LOG_LINE_BYTES_MAX: usize = KIB;
 /// All log lines of one call of a guest; what is more is counted and dropped.
@@ -181,6 +203,10 @@ pub const COMPILES_AT_ONCE: usize = 1;
 
 // --- egress ----------------------------------------------------------------------------------
 
+/// Bytes of requests and answers of `wasi:http` that lie in the host for one instance at a time: a
+/// guest that neither finishes its requests nor reads its answers would have the host keep a
+/// thousand of each. Eight of the largest.
+pub const EGRESS_HELD_BYTES_MAX: usize = 8 * MIB;
 /// Outbound requests of one channel at the same time.
 pub const EGRESS_PER_BINDING_DEFAULT: usize = 16;
 /// The ceiling of `limits.egress_max`: what one provider would take from one customer.

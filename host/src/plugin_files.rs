@@ -50,6 +50,10 @@ pub fn read(plugin: &Plugin) -> Result<Arc<[u8]>, String> {
 /// Reads one byte more than a plugin may have at most, so that a larger one is found out without
 /// being taken in.
 fn read_file(path: &Path) -> io::Result<Arc<[u8]>> {
+    // Before it is opened: opening a pipe waits for somebody to write into it.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(limits::WASM_FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     Ok(Arc::from(bytes))

@@ -42,6 +42,12 @@ impl Tasks {
         });
     }
 
+    /// How many are running, connections among them.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.tracker.len()
+    }
+
     /// The tracker itself, for servers that spawn by themselves.
     #[must_use]
     pub const fn tracker(&self) -> &TaskTracker {

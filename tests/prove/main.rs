@@ -18,6 +18,7 @@
 mod backup;
 mod chaos;
 mod clock;
+mod faults;
 mod full;
 mod kill;
 #[path = "../kit/mod.rs"]

@@ -16,11 +16,11 @@ use crate::{
     ids::PluginName,
     limits,
     observe::{
-        BreakerWord, EgressOutcome, Fault as FaultWord, HealthBoard, Metrics, ReloadOutcome,
-        ReloadReport, ThrottleWord,
+        BreakerWord, EgressOutcome, Fault as FaultWord, HealthBoard, Metrics,
+        Refusal as RefusalWord, ReloadOutcome, ReloadReport, ThrottleWord,
     },
     reload::{self, Outcome, Report, Trial, Trigger},
-    sandbox::{self, Fault, FaultKind, LoadedPlugin, Usage},
+    sandbox::{self, Fault, FaultKind, LoadedPlugin, Refusal, Usage},
     store::{EventKind, Lane},
 };
 
@@ -99,7 +99,8 @@ impl sandbox::Observer for Observers {
             FaultKind::Timeout => FaultWord::Timeout,
             FaultKind::Cpu => FaultWord::Cpu,
             FaultKind::Memory => FaultWord::Memory,
-            FaultKind::Stack | FaultKind::HostCall => FaultWord::Limit,
+            FaultKind::Stack => FaultWord::Stack,
+            FaultKind::HostCall => FaultWord::HostCall,
             FaultKind::Start => FaultWord::Start,
         };
         self.metrics.fault(plugin, word);
@@ -124,6 +125,16 @@ impl sandbox::Observer for Observers {
         );
         let detail = format!("channel \"{}\" (plugin {plugin}): {why}", lane.channel);
         self.trail.quarantine(EventKind::Released, lane, detail);
+    }
+
+    fn refused(&self, plugin: &PluginName, what: Refusal) {
+        let word = match what {
+            Refusal::State => RefusalWord::State,
+            Refusal::SecretUnknown => RefusalWord::SecretUnknown,
+            Refusal::SecretDenied => RefusalWord::SecretDenied,
+            Refusal::HeldBytes => RefusalWord::HeldBytes,
+        };
+        self.metrics.plugin(plugin).refused(word);
     }
 
     fn fetched(&self, plugin: &PluginName, answer: Result<u16, &FetchError>) {

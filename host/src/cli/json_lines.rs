@@ -111,16 +111,25 @@ impl Visit for Fields<'_, '_> {
     }
 }
 
-/// Writes text as the inside of a JSON string (RFC 8259, section 7).
+/// What a terminal obeys, or turns other text around with, and nobody sees: C0 and C1 control
+/// characters (ECMA-48) and the overrides of the bidirectional algorithm (Unicode UAX #9). Whoever
+/// writes a log line must not move the reader's cursor with it.
+pub(super) const fn is_hidden(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Writes text as the inside of a JSON string (RFC 8259, section 7), and what is hidden as escapes.
 struct Escaped<'a, W>(&'a mut W);
 
 impl<W: fmt::Write> fmt::Write for Escaped<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        // C1 begins with the byte 0xc2, the overrides with 0xe2, and so do others, which are let
+        // through below.
+        let is_special =
+            |byte: u8| byte < 0x20 || matches!(byte, b'"' | b'\\' | 0x7f | 0xc2 | 0xe2);
         let mut rest = text;
-        while let Some(at) =
-            rest.bytes().position(|byte| byte < 0x20 || byte == b'"' || byte == b'\\')
-        {
-            // What is escaped is one byte long, so both are the borders of characters.
+        while let Some(at) = rest.bytes().position(is_special) {
+            // No such byte is inside of a character, so this is the border of one.
             let (plain, special) = rest.split_at_checked(at).ok_or(fmt::Error)?;
             let mut characters = special.chars();
             self.0.write_str(plain)?;
@@ -130,7 +139,10 @@ impl<W: fmt::Write> fmt::Write for Escaped<'_, W> {
                 Some('\n') => self.0.write_str("\\n")?,
                 Some('\r') => self.0.write_str("\\r")?,
                 Some('\t') => self.0.write_str("\\t")?,
-                Some(other) => write!(self.0, "\\u{:04x}", u32::from(other))?,
+                Some(hidden) if is_hidden(hidden) => {
+                    write!(self.0, "\\u{:04x}", u32::from(hidden))?;
+                }
+                Some(shown) => self.0.write_char(shown)?,
                 None => {}
             }
             rest = characters.as_str();
@@ -169,7 +181,7 @@ mod tests {
             .event_format(JsonLines)
             .with_writer(move || writer.clone())
             .finish();
-        let nasty = "a \"quote\" \\ a\nline\u{1b}[31m \u{7f} ü 🎉 \0";
+        let nasty = "a \"quote\" \\ a\nline\u{1b}[31m \u{7f}\u{9b} ü © — 🎉 \u{202e} \0";
         tracing::subscriber::with_default(subscriber, || {
             let error = io::Error::other("broken \"pipe\"");
             tracing::warn!(
@@ -180,6 +192,7 @@ mod tests {
             tracing::info!("second");
         });
         let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        assert!(!text.replace('\n', "").contains(is_hidden), "{text:?}");
         let lines: Vec<serde_json::Value> =
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let line = &lines[0];

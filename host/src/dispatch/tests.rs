@@ -51,6 +51,7 @@ impl crate::sandbox::Observer for Nobody {
     }
     fn released(&self, _: &Lane, _: &PluginName, _: &str) {}
     fn instance_ended(&self, _: &PluginName) {}
+    fn refused(&self, _: &PluginName, _: crate::sandbox::Refusal) {}
     fn fetched(&self, _: &PluginName, _: Result<u16, &FetchError>) {}
     fn denied(&self, _: &Lane, _: &PluginName, _: &Denial) {}
     fn revealed(&self, _: &Lane, _: &PluginName, _: &str, _: bool) {}

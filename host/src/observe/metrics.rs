@@ -105,6 +105,7 @@ pub struct Metrics {
     generation: Gauge,
     config_problems: Gauge,
     lanes: Gauge,
+    tasks: Gauge,
     depth: Family<Labels, Gauge>,
     families: PluginFamilies,
     /// Copied when a plugin is added, so that looking one up takes no lock.
@@ -148,6 +149,7 @@ impl Metrics {
         let config_problems =
             gauge("config_problems", "What the generation in force leaves out, being wrong");
         let lanes = gauge("lanes", "Channels with work in the queue");
+        let tasks = gauge("tasks", "Background tasks and connections that are running");
         let families = PluginFamilies::register(&mut registry);
         let others = Arc::new(families.of(&Arc::from("other")));
         Self {
@@ -160,6 +162,7 @@ impl Metrics {
             generation,
             config_problems,
             lanes,
+            tasks,
             depth,
             families,
             plugins: ArcSwap::default(),
@@ -205,6 +208,11 @@ impl Metrics {
     /// How many lanes have work.
     pub fn lanes(&self, count: usize) {
         self.lanes.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// How many tasks are running.
+    pub fn tasks(&self, count: usize) {
+        self.tasks.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// One plugin's numbers. Keep them where the plugin is used often.

@@ -13,5 +13,5 @@ pub use health::{
 pub use metrics::{Metrics, ReloadOutcome, Route};
 pub use plugin_metrics::{
     AttemptGuard, BreakerGuard, BreakerWord, EgressOutcome, Fault, PluginMetrics, QuarantineGuard,
-    ThrottleWord,
+    Refusal, ThrottleWord,
 };

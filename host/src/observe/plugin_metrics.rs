@@ -65,10 +65,26 @@ words! {
         Cpu = "cpu",
         /// Out of memory.
         Memory = "memory",
-        /// Out of another limit.
-        Limit = "limit",
+        /// Out of stack.
+        Stack = "stack",
+        /// Gave the host more, or wanted more of it, than one call or one instance may.
+        HostCall = "host-call",
         /// It could not be started.
         Start = "start",
+    }
+}
+
+words! {
+    /// What a guest asked for and was refused, without being stopped for it.
+    pub enum Refusal {
+        /// More `state` than a channel may keep.
+        State = "state",
+        /// A secret that the channel does not have.
+        SecretUnknown = "secret-unknown",
+        /// A use of a secret that is not granted.
+        SecretDenied = "secret-denied",
+        /// More requests and answers of `wasi:http` than the host holds for one instance.
+        HeldBytes = "held-bytes",
     }
 }
 
@@ -132,6 +148,7 @@ pub(super) struct PluginFamilies {
     faults: Family<Labels2, Counter>,
     egress: Family<Labels2, Counter>,
     denials: DenialFamily,
+    refusals: Family<Labels2, Counter>,
     log_dropped: Family<Labels, Counter>,
     breakers_open: Family<Labels2, Gauge>,
     breakers_opened: Family<Labels2, Counter>,
@@ -155,6 +172,7 @@ impl PluginFamilies {
             faults: Family::default(),
             egress: Family::default(),
             denials: DenialFamily::register(registry),
+            refusals: Family::default(),
             log_dropped: Family::default(),
             breakers_open: Family::default(),
             breakers_opened: Family::default(),
@@ -173,6 +191,7 @@ impl PluginFamilies {
         registry.register("instances_live", "Live instances", all.live);
         registry.register("instances_created", "Instances that were created", all.created);
         registry.register("guest_faults", "Traps, timeouts and limit hits of guests", all.faults);
+        registry.register("guest_refusals", "What guests asked for in vain", all.refusals);
         registry.register("egress_requests", "Outbound requests by outcome", all.egress);
         registry.register("log_lines_dropped", "Log lines of guests not kept", all.log_dropped);
         registry.register("breakers_open", "Breakers that are not closed", all.breakers_open);
@@ -192,6 +211,7 @@ impl PluginFamilies {
         let outcomes = DeliveryOutcome::ALL.iter().map(|outcome| outcome.word()).collect();
         let faults = Fault::ALL.iter().map(|fault| fault.word()).collect();
         let egress = EgressOutcome::ALL.iter().map(|outcome| outcome.word()).collect();
+        let refusals = Refusal::ALL.iter().map(|refusal| refusal.word()).collect();
         let scopes = || BreakerWord::ALL.iter().map(|scope| scope.word());
         let rates = ThrottleWord::ALL.iter().map(|scope| scope.word()).collect();
         PluginMetrics {
@@ -203,6 +223,7 @@ impl PluginFamilies {
             faults: counters(&self.faults, "kind", faults),
             egress: counters(&self.egress, "outcome", egress),
             denials: self.denials.of(plugin),
+            refusals: counters(&self.refusals, "what", refusals),
             log_dropped: self.log_dropped.get_or_create_owned(&one),
             breakers_open: scopes()
                 .map(|scope| self.breakers_open.get_or_create_owned(&two("scope", scope)))
@@ -226,6 +247,7 @@ pub struct PluginMetrics {
     faults: Vec<Counter>,
     egress: Vec<Counter>,
     denials: Denials,
+    refusals: Vec<Counter>,
     log_dropped: Counter,
     breakers_open: Vec<Gauge>,
     breakers_opened: Vec<Counter>,
@@ -327,6 +349,11 @@ impl PluginMetrics {
     /// A guest did something wrong.
     pub fn fault(&self, fault: Fault) {
         count(&self.faults, fault as usize);
+    }
+
+    /// A guest was refused something.
+    pub fn refused(&self, what: Refusal) {
+        count(&self.refusals, what as usize);
     }
 
     /// An outbound request ended.

@@ -376,13 +376,13 @@ fn fingerprint(files: &BTreeSet<PathBuf>) -> Digest {
 /// The digest of a file's content. Of what is larger than any file may be (and will be refused)
 /// only size and time count, so that it is not taken in.
 fn content(path: &Path) -> io::Result<Digest> {
-    let mut file = File::open(path)?;
-    let meta = file.metadata()?;
+    // Before it is opened: opening a pipe waits for somebody to write into it.
+    let meta = std::fs::metadata(path)?;
     if !meta.is_file() || meta.len() > limits::CONFIG_FILE_BYTES_MAX {
         return Ok(Digest::of(format!("{} {:?}", meta.len(), meta.modified()?).as_bytes()));
     }
     let mut bytes = Vec::new();
-    file.by_ref().take(limits::CONFIG_FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    File::open(path)?.take(limits::CONFIG_FILE_BYTES_MAX).read_to_end(&mut bytes)?;
     Ok(Digest::of(&bytes))
 }
 

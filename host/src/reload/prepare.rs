@@ -136,7 +136,11 @@ impl Reloader {
     ) -> Result<Arc<LoadedPlugin>, LoadError> {
         let engine = self.parts.sandbox.engine();
         let cache = self.parts.cache.as_ref();
-        let loaded = LoadedPlugin::load(engine, cache, plugin.name.clone(), bytes, pinned).await?;
+        let loaded = LoadedPlugin::load(engine, cache, plugin.name.clone(), bytes, pinned).await;
+        if let Err(LoadError::Describe(fault)) = &loaded {
+            self.parts.sandbox.count_fault(&plugin.name, fault);
+        }
+        let loaded = loaded?;
         if let Some(took) = loaded.compiled_in() {
             let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             tracing::info!(plugin = %plugin.name, digest = %loaded.digest(), took_ms, "compiled");

@@ -35,6 +35,7 @@ use crate::{
     config::{Channel, PluginLimits},
     egress::BindingEgress,
     ids::{Digest, NotificationId},
+    limits,
     store::Lane,
     tasks::Tasks,
 };
@@ -54,6 +55,16 @@ pub(super) struct Spec {
     /// What it was made from, to tell whether a new configuration changes it.
     pub(super) channel: Arc<Channel>,
     pub(super) grants: Arc<crate::config::Grants>,
+}
+
+impl Spec {
+    /// What the plugin or the provider says, as it may be kept and shown: without secrets, and no
+    /// longer than anybody reads. In this order, or half a secret would stay.
+    pub(super) fn clean(&self, text: &str) -> String {
+        let mut text = self.egress.vault().scrub(text);
+        text.truncate(text.floor_char_boundary(limits::ERROR_BYTES_MAX));
+        text
+    }
 }
 
 /// What came of one call.
@@ -251,7 +262,8 @@ impl Binding {
         if pool.live >= self.spec.limits.instances_max {
             return Err((Refused::Saturated, job));
         }
-        let Ok(permit) = Arc::clone(&self.engine.instances).try_acquire_owned() else {
+        let slots = Arc::clone(&self.engine.instances);
+        let Ok(permit) = slots.try_acquire_many_owned(self.spec.plugin.slots()) else {
             return Err((Refused::Crowded, job));
         };
         pool.handed_over(probe);

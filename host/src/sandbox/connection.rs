@@ -109,7 +109,8 @@ async fn keep(binding: &Arc<Binding>, stop: &CancellationToken) {
 /// One instance, from its start to its end. None: the binding has retired before.
 async fn serve(binding: &Arc<Binding>, stop: &CancellationToken) -> Option<End> {
     let permit = tokio::select! {
-        permit = Arc::clone(&binding.engine.instances).acquire_owned() => permit.ok()?,
+        permit = Arc::clone(&binding.engine.instances)
+            .acquire_many_owned(binding.spec.plugin.slots()) => permit.ok()?,
         () = stop.cancelled() => return None,
     };
     let (place, queue) = {

@@ -201,7 +201,8 @@ impl Binding {
         if pool.live >= self.spec.limits.instances_max {
             return Err((Refused::Saturated, job));
         }
-        let Ok(permit) = Arc::clone(&self.engine.instances).try_acquire_owned() else {
+        let slots = Arc::clone(&self.engine.instances);
+        let Ok(permit) = slots.try_acquire_many_owned(self.spec.plugin.slots()) else {
             return Err((Refused::Crowded, job));
         };
         pool.handed_over(probe);

@@ -33,7 +33,13 @@ fn sandbox((engine, name, digest): Asked<'_>) -> Store<InstanceState> {
         digest: short(digest),
     };
     let log = LogSink::new(Arc::new(speaker), None);
-    let state = InstanceState::new(log, Arc::new(Kv::default()), None, limits::MEMORY_BYTES_MAX);
+    let state = InstanceState::new(
+        log,
+        Arc::new(Kv::default()),
+        None,
+        limits::MEMORY_BYTES_MAX,
+        engine.cpu_meter(),
+    );
     let mut store = new_store(engine, state);
     arm(&mut store, limits::INITIALIZE_WALL, limits::SEND_CPU_DEFAULT, "");
     store

@@ -53,7 +53,12 @@ impl Door {
 
     /// The same way out for one of several calls at the same time: what it speaks to is its own.
     pub(super) fn of_call(&self) -> Self {
-        Self::new(Arc::clone(&self.egress), Arc::clone(&self.observer), self.plugin.clone())
+        Self::new(
+            Arc::clone(&self.egress),
+            Arc::clone(&self.observer),
+            self.plugin.clone(),
+            self.lane.clone(),
+        )
     }
 
     /// One request, one answer.

@@ -9,7 +9,7 @@ use std::{sync::Arc, thread, time::Duration};
 use tokio::sync::Semaphore;
 use wasmtime::{
     Config, InstanceAllocationStrategy, PoolingAllocationConfig,
-    component::{HasSelf, Linker},
+    component::{Component, HasSelf, Linker},
 };
 
 use super::{
@@ -17,6 +17,7 @@ use super::{
         v0_1_0,
         v0_1_0_async::{http_async, operations, websocket},
     },
+    meter::{self, CpuMeter},
     state::InstanceState,
 };
 use crate::limits;
@@ -26,8 +27,10 @@ pub struct Engine {
     wasmtime: wasmtime::Engine,
     linker: Linker<InstanceState>,
     pooling: bool,
-    /// One permit for each live instance of the process.
+    /// One permit for each slot of the pool, see [`slots`].
     pub(super) instances: Arc<Semaphore>,
+    /// One permit for each guest that computes for long.
+    turns: Arc<Semaphore>,
     /// One permit for each component that may be compiling.
     pub(super) compiles: Semaphore,
     /// One permit for each connected plugin that may be starting.
@@ -62,6 +65,7 @@ impl Engine {
             wasmtime,
             linker,
             pooling,
+            turns: meter::turns(),
             instances: Arc::new(Semaphore::new(limits::INSTANCES_MAX)),
             compiles: Semaphore::new(limits::COMPILES_AT_ONCE),
             connections_starting: Semaphore::new(limits::CONNECTIONS_STARTING_MAX),
@@ -72,15 +76,34 @@ impl Engine {
         &self.wasmtime
     }
 
+    /// The meter of a new store.
+    pub(super) fn cpu_meter(&self) -> CpuMeter {
+        CpuMeter::new(Arc::clone(&self.turns))
+    }
+
     pub(super) const fn linker(&self) -> &Linker<InstanceState> {
         &self.linker
     }
 
-    /// How many instances live now, in the whole process.
+    /// How many slots of the pool are taken, in the whole process: one for each instance of an
+    /// ordinary plugin.
     #[must_use]
     pub fn instances_live(&self) -> usize {
         limits::INSTANCES_MAX - self.instances.available_permits()
     }
+}
+
+/// Tables that the pool has for each instance.
+const TABLES_PER_SLOT: u32 = 3;
+
+/// How many slots of the pool one instance of `component` takes: one, unless it has more memories
+/// or tables than the pool has for each. Otherwise a few hundred of those with sixteen memories
+/// would take the pool's last one, and somebody else's instance would not start.
+pub(super) fn slots(component: &Component) -> u32 {
+    // None only for components that import modules; the linker offers none.
+    let Some(needed) = component.resources_required() else { return 1 };
+    // The pool's quarter more memories than instances is for what is being described or tried.
+    needed.num_memories.max(needed.num_tables.div_ceil(TABLES_PER_SLOT)).max(1)
 }
 
 fn config(pool: Option<PoolingAllocationConfig>) -> Config {
@@ -100,14 +123,16 @@ fn config(pool: Option<PoolingAllocationConfig>) -> Config {
 
 fn pool() -> PoolingAllocationConfig {
     // Every number follows from how many component instances may live: a component from one of the
-    // usual toolchains is one main module and a few small adapters around one memory.
+    // usual toolchains is one main module and a few small adapters around one memory. What has more
+    // takes more slots.
     let instances = u32::try_from(limits::INSTANCES_MAX).unwrap_or(u32::MAX);
     let small = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances);
-    pool.total_core_instances(instances.saturating_mul(5));
+    // Only counted, nothing is reserved for them.
+    pool.total_core_instances(instances.saturating_mul(small(limits::CORE_INSTANCES_MAX)));
     pool.total_memories(instances.saturating_add(instances / 4));
-    pool.total_tables(instances.saturating_mul(3));
+    pool.total_tables(instances.saturating_mul(TABLES_PER_SLOT));
     pool.total_stacks(instances);
     pool.max_core_instances_per_component(small(limits::CORE_INSTANCES_MAX));
     pool.max_memories_per_component(small(limits::MEMORIES_MAX));

@@ -9,6 +9,7 @@ use wasmtime::Result;
 use super::{
     bindings::v0_1_0::{channel_types, http, log, secrets, state},
     log::Level,
+    observer::Refusal,
     state::InstanceState,
 };
 use crate::{
@@ -131,6 +132,26 @@ fn milliseconds(ms: u32) -> Duration {
 }
 
 impl InstanceState {
+    /// Counts what a guest was refused; while it describes itself there is nobody to count for.
+    fn count_refusal(&self, what: Refusal) {
+        if let Some(door) = &self.door {
+            door.observer.refused(&door.plugin, what);
+        }
+    }
+
+    /// Counts the refusals among the answers of `secrets`.
+    fn counted<T>(
+        &self,
+        answer: std::result::Result<T, secrets::SecretError>,
+    ) -> std::result::Result<T, secrets::SecretError> {
+        match &answer {
+            Err(secrets::SecretError::Unknown) => self.count_refusal(Refusal::SecretUnknown),
+            Err(secrets::SecretError::Denied) => self.count_refusal(Refusal::SecretDenied),
+            Err(secrets::SecretError::Unusable(_)) | Ok(_) => {}
+        }
+        answer
+    }
+
     fn vault(&self) -> std::result::Result<&egress::Vault, secrets::SecretError> {
         self.door.as_ref().map(|door| door.egress.vault()).ok_or(secrets::SecretError::Unknown)
     }
@@ -141,7 +162,7 @@ impl secrets::Host for InstanceState {
         &mut self,
         name: String,
     ) -> Result<std::result::Result<String, secrets::SecretError>> {
-        Ok(self.vault().and_then(|vault| vault.placeholder(&name).map_err(refused)))
+        Ok(self.counted(self.vault().and_then(|vault| vault.placeholder(&name).map_err(refused))))
     }
 
     fn basic_auth(
@@ -149,9 +170,8 @@ impl secrets::Host for InstanceState {
         username: String,
         password_secret: String,
     ) -> Result<std::result::Result<String, secrets::SecretError>> {
-        Ok(self
-            .vault()
-            .and_then(|vault| vault.basic_auth(&username, &password_secret).map_err(refused)))
+        let basic = |vault: &egress::Vault| vault.basic_auth(&username, &password_secret);
+        Ok(self.counted(self.vault().and_then(|vault| basic(vault).map_err(refused))))
     }
 
     fn sign(
@@ -162,9 +182,8 @@ impl secrets::Host for InstanceState {
         data: Vec<u8>,
     ) -> Result<std::result::Result<Vec<u8>, secrets::SecretError>> {
         let (encoding, algorithm) = (key_encoding(encoding), signature_algorithm(algorithm));
-        Ok(self
-            .vault()
-            .and_then(|vault| vault.sign(&name, encoding, algorithm, &data).map_err(refused)))
+        let sign = |vault: &egress::Vault| vault.sign(&name, encoding, algorithm, &data);
+        Ok(self.counted(self.vault().and_then(|vault| sign(vault).map_err(refused))))
     }
 
     fn jwt(
@@ -180,7 +199,8 @@ impl secrets::Host for InstanceState {
             expires_after: request.expires_after_ms.map(milliseconds),
             renew_after: milliseconds(request.renew_after_ms),
         };
-        Ok(self.vault().and_then(|vault| vault.jwt(&name, request).map_err(refused)))
+        let token = self.vault().and_then(|vault| vault.jwt(&name, request).map_err(refused));
+        Ok(self.counted(token))
     }
 
     fn keep(
@@ -191,7 +211,8 @@ impl secrets::Host for InstanceState {
     ) -> Result<std::result::Result<String, secrets::SecretError>> {
         let value = Secret::new(value);
         let ttl = milliseconds(ttl_ms);
-        Ok(self.vault().and_then(|vault| vault.keep(&name, value, ttl).map_err(refused)))
+        let kept = self.vault().and_then(|vault| vault.keep(&name, value, ttl).map_err(refused));
+        Ok(self.counted(kept))
     }
 
     fn forget(&mut self, name: String) -> Result<()> {
@@ -212,7 +233,8 @@ impl secrets::Host for InstanceState {
         if vault.is_first_reveal(&name) || matches!(revealed, Err(SecretError::Denied)) {
             door.observer.revealed(&door.lane, &door.plugin, &name, granted);
         }
-        Ok(revealed.map(|secret| secret.expose().to_owned()).map_err(refused))
+        let revealed = revealed.map(|secret| secret.expose().to_owned()).map_err(refused);
+        Ok(self.counted(revealed))
     }
 }
 
@@ -227,8 +249,11 @@ impl state::Host for InstanceState {
         value: Vec<u8>,
         ttl_ms: Option<u32>,
     ) -> Result<std::result::Result<(), state::StateError>> {
-        let ttl = ttl_ms.map(milliseconds);
-        Ok(self.kv.set(key, value, ttl).map_err(state::StateError::TooLarge))
+        let kept = self.kv.set(key, value, ttl_ms.map(milliseconds));
+        if kept.is_err() {
+            self.count_refusal(Refusal::State);
+        }
+        Ok(kept.map_err(state::StateError::TooLarge))
     }
 
     fn remove(&mut self, key: String) -> Result<()> {

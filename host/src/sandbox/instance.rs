@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime::{Store, Trap, UpdateDeadline, component::ResourceTableError};
 
 use super::{
     binding::Spec,
@@ -88,7 +88,7 @@ pub(super) fn new_store(engine: &Engine, state: InstanceState) -> Store<Instance
             state.cpu_exhausted = true;
             return Ok(UpdateDeadline::Interrupt);
         }
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        Ok(UpdateDeadline::YieldCustom(1, state.cpu.next_slice()))
     });
     store
 }
@@ -136,10 +136,7 @@ pub(super) fn classify(state: &InstanceState, error: &wasmtime::Error) -> Fault 
             Some(trap) => (FaultKind::Trap, trap.to_string()),
             None => {
                 let text = format!("{error:#}");
-                let kind = if text.contains("fuel")
-                    || text.contains("too large")
-                    || text.contains(super::operations::TOO_MANY)
-                {
+                let kind = if is_host_call_limit(error, &text) {
                     FaultKind::HostCall
                 } else {
                     FaultKind::Trap
@@ -164,7 +161,11 @@ pub(super) fn context(spec: &Spec) -> channel_types::Context {
 }
 
 /// The state of a new instance of `spec`.
-pub(super) fn new_state(spec: &Spec, observer: &Arc<dyn Observer>) -> InstanceState {
+pub(super) fn new_state(
+    engine: &Engine,
+    spec: &Spec,
+    observer: &Arc<dyn Observer>,
+) -> InstanceState {
     let log = LogSink::new(Arc::clone(&spec.speaker), Some(Arc::clone(&spec.egress)));
     InstanceState::new(
         log,
@@ -176,7 +177,26 @@ pub(super) fn new_state(spec: &Spec, observer: &Arc<dyn Observer>) -> InstanceSt
             spec.lane.clone(),
         )),
         spec.limits.memory_bytes,
+        engine.cpu_meter(),
     )
+}
+
+/// Whether the guest gave the host more, or wanted more of it, than one call or one instance may.
+/// Of these only the first has a type of its own in wasmtime; the others are known by their words,
+/// which the tests hold.
+fn is_host_call_limit(error: &wasmtime::Error, text: &str) -> bool {
+    const WORDS: [&str; 5] = [
+        // Store::set_hostcall_fuel
+        "fuel allocated for hostcalls",
+        // Store::set_max_component_handles
+        "store handle limit exceeded",
+        // WasiCtxBuilder::max_random_size: "requested len 7 exceeds limit 6"
+        "exceeds limit",
+        "too large",
+        super::operations::TOO_MANY,
+    ];
+    matches!(error.downcast_ref(), Some(ResourceTableError::Full))
+        || WORDS.iter().any(|words| text.contains(words))
 }
 
 /// The part of a digest that people compare.
@@ -193,7 +213,7 @@ impl Instance {
         spec: &Spec,
         observer: &Arc<dyn Observer>,
     ) -> Result<Box<Self>, StartError> {
-        let mut store = new_store(engine, new_state(spec, observer));
+        let mut store = new_store(engine, new_state(engine, spec, observer));
         let wall = limits::INITIALIZE_WALL;
         // A language runtime starts up in here: it may compute as long as it may take.
         arm(&mut store, wall, wall, "");
@@ -214,12 +234,8 @@ impl Instance {
             }
             Err(failure) => {
                 let (problem, temporary) = v0_1_0::failure(failure);
-                // What a plugin says is kept and shown: no secret may be in it.
-                let vault = spec.egress.vault();
-                let problem = Problem {
-                    code: vault.scrub_owned(problem.code),
-                    detail: vault.scrub_owned(problem.detail),
-                };
+                let Problem { code, detail } = problem;
+                let problem = Problem { code: spec.clean(&code), detail: spec.clean(&detail) };
                 Err(StartError::Refused { problem, temporary })
             }
         }

@@ -54,7 +54,7 @@ impl AsyncInstance {
                 detail: String::from("it is of the plain flavour"),
             }));
         };
-        let mut state = new_state(spec, observer);
+        let mut state = new_state(engine, spec, observer);
         state.operations = Some(Box::new(Operations::new(&spec.limits)));
         let mut store = new_store(engine, state);
         let wall = limits::INITIALIZE_WALL;

@@ -1,6 +1,6 @@
 //! What a plugin says about itself, in the host's own types, whatever WIT version it was built for.
 
-use crate::envelope::Format;
+use crate::{envelope::Format, limits};
 
 /// A plugin's manifest.
 #[derive(Clone, PartialEq, Debug)]
@@ -27,6 +27,51 @@ pub struct Manifest {
     pub deduplication_key_max: Option<u32>,
     /// Rates that its provider allows.
     pub rates: Vec<Rate>,
+}
+
+impl Manifest {
+    /// Whether it is of a size, and in letters, that can be kept and shown.
+    ///
+    /// # Errors
+    /// Says what is too large, or not to be shown.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let counts = [
+            ("secrets", self.secrets.len(), limits::MANIFEST_SECRETS_MAX),
+            ("hosts", self.hosts.len(), limits::MANIFEST_HOSTS_MAX),
+            ("formats", self.formats.len(), limits::MANIFEST_FORMATS_MAX),
+            ("rates", self.rates.len(), limits::MANIFEST_RATES_MAX),
+        ];
+        for (what, found, max) in counts {
+            if found > max {
+                return Err(format!("its manifest lists {found} {what}, and {max} are the most"));
+            }
+        }
+        let of_secrets = self.secrets.iter().flat_map(|want| [&want.name, &want.summary]);
+        let texts = [&self.name, &self.summary].into_iter().chain(of_secrets).chain(&self.hosts);
+        for text in texts {
+            if text.len() > limits::MANIFEST_TEXT_BYTES_MAX {
+                return Err(format!(
+                    "its manifest has a text of {} bytes, and {} are the most",
+                    text.len(),
+                    limits::MANIFEST_TEXT_BYTES_MAX
+                ));
+            }
+            if text.chars().any(char::is_control) {
+                return Err(format!(
+                    "its manifest has a text with control characters, which are not shown to \
+                     anybody: {text:?}"
+                ));
+            }
+        }
+        let schema_bytes = self.options_schema.to_string().len();
+        if schema_bytes > limits::SCHEMA_BYTES_MAX {
+            return Err(format!(
+                "its options-schema has {schema_bytes} bytes, and {} are the most",
+                limits::SCHEMA_BYTES_MAX
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// A secret that a plugin works with.

@@ -5,9 +5,10 @@
 //! thread itself spent inside the call's `poll`: the guest's code and the host's work for it.
 
 use std::{
+    num::NonZero,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -15,13 +16,27 @@ use std::{
 };
 
 use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::limits;
 
 /// The CPU time of the calls on one store. One call at a time.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub(super) struct CpuMeter {
     used_ns: AtomicU64,
     /// The thread's CPU clock when the running `poll` began.
     poll_began_ns: AtomicU64,
+    /// The turns of all guests that compute for long.
+    turns: Arc<Semaphore>,
+    /// This one's, while it runs.
+    turn: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+/// How many guests may compute at the same time beyond their first slice: one fewer than there are
+/// threads, so that what is short never stands behind what is long.
+pub(super) fn turns() -> Arc<Semaphore> {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    Arc::new(Semaphore::new(threads.saturating_sub(1).max(1)))
 }
 
 fn thread_cpu_ns() -> u64 {
@@ -32,6 +47,35 @@ fn thread_cpu_ns() -> u64 {
 }
 
 impl CpuMeter {
+    pub(super) const fn new(turns: Arc<Semaphore>) -> Self {
+        Self {
+            used_ns: AtomicU64::new(0),
+            poll_began_ns: AtomicU64::new(0),
+            turns,
+            turn: Mutex::new(None),
+        }
+    }
+
+    /// What a guest waits for when its slice is over; to be called from inside the `poll`. One that
+    /// has computed for less than a slice only lets the others through. One that goes on and on
+    /// takes its turn with those like it, so that they together leave a thread free.
+    pub(super) fn next_slice(self: &Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        if self.used_while_polled() < limits::EPOCH_TICK {
+            return Box::pin(tokio::task::yield_now());
+        }
+        let meter = Arc::clone(self);
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            // It is never closed.
+            let turn = Arc::clone(&meter.turns).acquire_owned().await.ok();
+            *meter.lock_turn() = turn;
+        })
+    }
+
+    fn lock_turn(&self) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Begins a call at zero.
     pub(super) fn reset(&self) {
         self.used_ns.store(0, Ordering::Relaxed);
@@ -70,6 +114,8 @@ impl<F: Future + Unpin> Future for Metered<F> {
         let used = self.meter.used_while_polled();
         let used_ns = u64::try_from(used.as_nanos()).unwrap_or(u64::MAX);
         self.meter.used_ns.store(used_ns, Ordering::Relaxed);
+        // Whatever it waits for now, it does not compute.
+        drop(self.meter.lock_turn().take());
         result
     }
 }

@@ -11,6 +11,19 @@ use crate::{
     store::Lane,
 };
 
+/// What a guest was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// More `state` than a channel may keep.
+    State,
+    /// A secret that the channel does not have.
+    SecretUnknown,
+    /// A use of a secret that is not granted.
+    SecretDenied,
+    /// More requests and answers of `wasi:http` than the host holds for one instance.
+    HeldBytes,
+}
+
 /// Somebody who counts, and who acts when a plugin fails its probation. Called on the hot path: do
 /// not wait.
 pub trait Observer: Send + Sync + 'static {
@@ -26,6 +39,8 @@ pub trait Observer: Send + Sync + 'static {
     fn released(&self, lane: &Lane, plugin: &PluginName, why: &str);
     /// An instance is gone.
     fn instance_ended(&self, plugin: &PluginName);
+    /// A guest asked for something and was refused it, without being stopped.
+    fn refused(&self, plugin: &PluginName, what: Refusal);
     /// An outbound request is over: the status of the answer, or why there is none.
     fn fetched(&self, plugin: &PluginName, answer: Result<u16, &FetchError>);
     /// A request was refused by the policy, or would have been if it were enforced.

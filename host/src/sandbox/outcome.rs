@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use crate::limits;
+
 /// What went wrong, by a plugin's account.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problem {
@@ -70,6 +72,7 @@ impl Outcome {
                 provider_id: provider_id.map(|id| map(&id)),
                 details: details
                     .into_iter()
+                    .take(limits::RECEIPT_DETAILS_MAX)
                     .map(|(name, value)| (map(&name), map(&value)))
                     .collect(),
             },

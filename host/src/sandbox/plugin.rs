@@ -16,9 +16,10 @@ use super::{
     bindings::{v0_1_0, v0_1_0_async},
     cache::CompileCache,
     describe,
-    engine::Engine,
+    engine::{self, Engine},
     manifest::Manifest,
     outcome::Fault,
+    schema,
     state::InstanceState,
     version::{self, Flavour, VersionError},
 };
@@ -35,6 +36,8 @@ pub struct LoadedPlugin {
     manifest: Manifest,
     interface: String,
     code: Code,
+    /// How many slots of the pool one instance takes.
+    slots: u32,
     /// Whether it was compiled just now, and how long that took.
     compiled_in: Option<Duration>,
     probation: Probation,
@@ -159,15 +162,19 @@ impl LoadedPlugin {
             }
         };
         let manifest = v0_1_0::manifest(manifest).map_err(LoadError::Manifest)?;
+        manifest.check().map_err(LoadError::Manifest)?;
         jsonschema::meta::validate(&manifest.options_schema).map_err(|error| {
             LoadError::Manifest(format!("its options-schema is no JSON Schema: {error}"))
         })?;
+        // It is built again for each channel; that it can be built is known from here on.
+        schema::validator(&manifest.options_schema).map_err(LoadError::Manifest)?;
         Ok(Self {
             name,
             digest: prepared.digest,
             manifest,
             interface: prepared.interface,
             code,
+            slots: engine::slots(&prepared.component),
             compiled_in: prepared.compiled_in,
             probation: Probation::default(),
         })
@@ -201,6 +208,11 @@ impl LoadedPlugin {
     #[must_use]
     pub const fn compiled_in(&self) -> Option<Duration> {
         self.compiled_in
+    }
+
+    /// How many slots of the pool one instance takes.
+    pub(super) const fn slots(&self) -> u32 {
+        self.slots
     }
 
     /// What is instantiated, by flavour.
@@ -244,6 +256,7 @@ impl LoadedPlugin {
             manifest,
             interface: String::from("0.1.0"),
             code: Code::Absent,
+            slots: 1,
             compiled_in: None,
             probation: Probation::default(),
         }

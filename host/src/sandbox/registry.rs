@@ -27,6 +27,7 @@ use crate::{
     config::{Channel, Plugin, Tenant},
     egress::Egress,
     generation::Generation,
+    ids::PluginName,
     limits,
     store::Lane,
     tasks::Tasks,
@@ -235,6 +236,11 @@ impl Sandbox {
         idle.iter().take(EVICT_AT_ONCE).filter(|(_, binding)| binding.evict_one()).count()
     }
 
+    /// Counts the fault of a plugin that has no binding: while it described itself, or was tried.
+    pub fn count_fault(&self, plugin: &PluginName, fault: &Fault) {
+        self.observer.fault(plugin, fault.kind);
+    }
+
     /// Tries a channel in an instance of its own, under its real grants: starts it, asks how it
     /// is, shuts it down.
     ///
@@ -245,7 +251,10 @@ impl Sandbox {
             let parts = parts(generation, lane).map_err(|error| error.to_string())?;
             self.spec(&parts, Arc::new(Kv::default()))?
         };
-        let failed = |what: &str, fault: &Fault| format!("`{what}` failed: {fault}");
+        let failed = |what: &str, fault: &Fault| {
+            self.count_fault(spec.plugin.name(), fault);
+            format!("`{what}` failed: {fault}")
+        };
         let trial = match Trial::start(&self.engine, &spec, &self.observer).await {
             Ok((trial, _took)) => trial,
             Err(StartError::Fault(fault)) => return Err(failed("initialize", &fault)),

@@ -4,7 +4,7 @@
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use super::{
-    binding::Spec, instance, kv::Kv, log::Speaker, manifest::Manifest, plugin::LoadedPlugin,
+    binding::Spec, instance, kv::Kv, log::Speaker, manifest::Manifest, plugin::LoadedPlugin, schema,
 };
 use crate::{
     config::{Channel, ChannelSecret, ONLY_SECRET, Plugin, Tenant},
@@ -23,9 +23,9 @@ impl ChannelCheck {
     /// # Errors
     /// When its options-schema cannot be used.
     pub fn new(manifest: &Manifest) -> Result<Self, String> {
-        jsonschema::validator_for(&manifest.options_schema).map(Self).map_err(|error| {
-            format!("plugin \"{}\": its options-schema is unusable: {error}", manifest.name)
-        })
+        schema::validator(&manifest.options_schema)
+            .map(Self)
+            .map_err(|error| format!("plugin \"{}\": {error}", manifest.name))
     }
 
     /// What is wrong with `channel`: every error, in sentences.

@@ -46,6 +46,7 @@ impl InstanceState {
         kv: Arc<Kv>,
         door: Option<Door>,
         memory_bytes_max: usize,
+        cpu: CpuMeter,
     ) -> Self {
         // The builder's own documentation is of two minds about some defaults: say everything.
         let wasi = WasiCtx::builder()
@@ -69,7 +70,7 @@ impl InstanceState {
             hooks: Hooks::new(door.clone(), deadline),
             door,
             memory: MemoryLimiter::new(memory_bytes_max),
-            cpu: Arc::default(),
+            cpu: Arc::new(cpu),
             cpu_budget: Duration::ZERO,
             deadline,
             cpu_exhausted: false,

@@ -73,8 +73,7 @@ pub(super) async fn run(binding: &Binding, first: Job) {
         let Held { instance, born, age_max, calls, ended } = instance;
         let id = call.id;
         let (outcome, usage, back) = instance.send(call).await;
-        // What the plugin and the provider say is kept and shown: no secret may be in it.
-        let outcome = outcome.map_texts(|text| binding.spec.egress.vault().scrub(text));
+        let outcome = outcome.map_texts(|text| binding.spec.clean(text));
         binding.observer.call(binding.spec.plugin.name(), &usage);
         match back {
             Some(instance) => {

@@ -372,9 +372,8 @@ impl Worker<'_> {
                     usage = Usage { contact, ..instance.take_usage() };
                 }
                 let binding = &self.place.binding;
-                // What the plugin and the provider say is kept and shown: no secret may be in it.
-                let vault = binding.spec.egress.vault();
-                let outcome = v0_1_0::outcome(result).map_texts(|text| vault.scrub(text));
+                let clean = |text: &str| binding.spec.clean(text);
+                let outcome = v0_1_0::outcome(result).map_texts(clean);
                 binding.observer.call(binding.spec.plugin.name(), &usage);
                 binding.succeeded();
                 self.place.freed();

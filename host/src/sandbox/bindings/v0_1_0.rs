@@ -94,7 +94,8 @@ pub(crate) fn health(report: channel_types::HealthReport) -> Health {
 /// The manifest, or what is wrong with it.
 pub(crate) fn manifest(manifest: metadata::Manifest) -> Result<Manifest, String> {
     let version = manifest.version.parse().map_err(|error| {
-        format!("its manifest's version \"{}\" is no semantic version: {error}", manifest.version)
+        let found = crate::sandbox::log::cut(&manifest.version, 64);
+        format!("its manifest's version {found:?} is no semantic version: {error}")
     })?;
     let options_schema: serde_json::Value = serde_json::from_str(&manifest.options_schema)
         .map_err(|error| format!("its manifest's options-schema is not JSON: {error}"))?;

@@ -1,0 +1,330 @@
+//! What the guards around a guest cost: one `send` of the shipped `log` channel in a store with all
+//! of them, and in one with none. The limiter and the meter are the host's own code; what it does
+//! with them around a call is repeated here, in [`Guest::send`], with a switch for each.
+
+use std::{path::Path, sync::Arc, thread, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::time::{ClockId, clock_gettime};
+use wasmtime::{
+    Config, Engine, Store, UpdateDeadline,
+    component::{Component, HasSelf, Linker, ResourceTable},
+};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use self::{
+    conductor::channel::{channel_types, http, log, secrets, state},
+    limiter::MemoryLimiter,
+    meter::{CpuMeter, Metered},
+};
+use crate::{
+    figures::{Figure, Goal, Report, median},
+    limits,
+};
+
+#[allow(dead_code, unused_imports, reason = "the host's own file, of which this needs a part")]
+#[path = "../host/src/sandbox/limiter.rs"]
+mod limiter;
+#[allow(dead_code, unused_imports, reason = "the host's own file, of which this needs a part")]
+#[path = "../host/src/sandbox/meter.rs"]
+mod meter;
+
+wasmtime::component::bindgen!({
+    path: "../wit/channel-0.1.0",
+    world: "plugin",
+    imports: {
+        "conductor:channel/http.fetch": async | trappable,
+        default: trappable,
+    },
+    exports: { default: async },
+});
+
+/// Sends in one look at the clock.
+const BATCH: u32 = 500;
+/// All stores in turn, so often.
+const ROUNDS: usize = 60;
+
+/// Which guards are up.
+#[derive(Clone, Copy, Default)]
+struct Guards {
+    /// The epoch's checks in the compiled code, and the callback that yields or ends.
+    epoch: bool,
+    /// Who is asked when memory or tables grow.
+    limiter: bool,
+    /// Bounds on what one host call copies, and on handles.
+    host_calls: bool,
+    /// The CPU time of the thread, in front of each poll and behind it.
+    meter: bool,
+    /// The wall time.
+    wall: bool,
+}
+
+impl Guards {
+    const NONE: Self =
+        Self { epoch: false, limiter: false, host_calls: false, meter: false, wall: false };
+    const ALL: Self =
+        Self { epoch: true, limiter: true, host_calls: true, meter: true, wall: true };
+}
+
+pub(crate) fn run(report: &mut Report) -> Result<()> {
+    let none = Guards::NONE;
+    let cases = [
+        ("none", none),
+        ("all", Guards::ALL),
+        ("the epoch alone", Guards { epoch: true, ..none }),
+        ("the limiter alone", Guards { limiter: true, ..none }),
+        ("the bounds of host calls alone", Guards { host_calls: true, ..none }),
+        ("the meter alone", Guards { meter: true, ..none }),
+        ("the wall time alone", Guards { wall: true, ..none }),
+    ];
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/dist/log.wasm");
+    let bytes = std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
+    let runtime = crate::load::runtime()?;
+    let mut guests = Vec::new();
+    for (_, guards) in cases {
+        guests.push(runtime.block_on(Guest::new(&bytes, guards))?);
+    }
+    let mut took_ns = vec![Vec::new(); cases.len()];
+    for _ in 0..ROUNDS {
+        for (guest, took_ns) in guests.iter_mut().zip(&mut took_ns) {
+            let began = thread_cpu();
+            runtime.block_on(guest.send_many(BATCH))?;
+            took_ns.push((thread_cpu() - began).as_nanos() as f64 / f64::from(BATCH));
+        }
+    }
+    let medians: Vec<f64> = took_ns.iter_mut().map(|values| median(values)).collect();
+    let [none, all, ..] = medians.as_slice() else { return Ok(()) };
+    for ((name, _), took_ns) in cases.iter().zip(&medians).skip(2) {
+        report.note(&format!("{name}: {took_ns:.0} ns, {:.3} of none", took_ns / none));
+    }
+    report.add(Figure {
+        name: "a send of the guest log with all guards",
+        unit: "us of CPU",
+        value: all / 1e3,
+        baseline: Some(("with none", none / 1e3)),
+        goal: Goal::RatioAtMost(1.1),
+    });
+    Ok(())
+}
+
+/// What this thread has computed: others on the machine do not count.
+fn thread_cpu() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+struct Guest {
+    guards: Guards,
+    store: Store<State>,
+    plugin: Plugin,
+    message: channel_types::Message,
+}
+
+impl Guest {
+    async fn new(bytes: &[u8], guards: Guards) -> Result<Self> {
+        let mut config = Config::new();
+        config.epoch_interruption(guards.epoch);
+        config.max_wasm_stack(limits::WASM_STACK_BYTES);
+        config.async_stack_size(limits::FIBER_STACK_BYTES);
+        let engine = Engine::new(&config)?;
+        if guards.epoch {
+            tick(&engine);
+        }
+        let mut linker = Linker::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+        let mut store = Store::new(&engine, State::new());
+        if guards.limiter {
+            store.limiter(|state| &mut state.memory);
+        }
+        if guards.host_calls {
+            store.set_hostcall_fuel(limits::HOST_CALL_COPY_BYTES);
+            store.set_max_component_handles(limits::RESOURCES_MAX);
+        }
+        if guards.epoch {
+            store.epoch_deadline_callback(move |mut context| {
+                let state = context.data_mut();
+                if guards.meter && state.cpu.used_while_polled() >= limits::SEND_CPU_DEFAULT {
+                    return Ok(UpdateDeadline::Interrupt);
+                }
+                Ok(UpdateDeadline::YieldCustom(1, state.cpu.next_slice()))
+            });
+            store.set_epoch_deadline(1);
+        }
+        let component = Component::new(&engine, bytes)?;
+        let plugin = Plugin::instantiate_async(&mut store, &component, &linker).await?;
+        let context = channel_types::Context {
+            tenant_id: String::from("019aa7c4-5e00-7c3a-9b51-000000000000"),
+            tenant_name: String::from("bench"),
+            channel: String::from("log"),
+            options: String::from("{}"),
+            secrets: Vec::new(),
+        };
+        let channel = plugin.conductor_channel_channel();
+        let started = channel.call_initialize(&mut store, &context).await?;
+        ensure!(started.is_ok(), "the guest log does not start");
+        Ok(Self { guards, store, plugin, message: message() })
+    }
+
+    async fn send_many(&mut self, times: u32) -> Result<()> {
+        for _ in 0..times {
+            self.send().await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self) -> Result<()> {
+        let Guards { epoch, meter, wall, .. } = self.guards;
+        let cpu = Arc::clone(&self.store.data().cpu);
+        if epoch {
+            self.store.set_epoch_deadline(1);
+        }
+        let call = self.plugin.conductor_channel_channel();
+        let call = call.call_send(&mut self.store, &self.message);
+        let answer = match (meter, wall) {
+            (false, false) => call.await?,
+            (false, true) => tokio::time::timeout(limits::SEND_WALL_DEFAULT, call).await??,
+            (true, wall) => {
+                cpu.reset();
+                let call = Metered::new(Arc::clone(&cpu), Box::pin(call));
+                let answer = if wall {
+                    tokio::time::timeout(limits::SEND_WALL_DEFAULT, call).await??
+                } else {
+                    call.await?
+                };
+                std::hint::black_box(cpu.used());
+                answer
+            }
+        };
+        ensure!(answer.is_ok(), "the guest log does not deliver");
+        Ok(())
+    }
+}
+
+/// The epoch's clock, as the host has it; it ends with the engine.
+fn tick(engine: &Engine) {
+    let engine = engine.weak();
+    thread::spawn(move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            thread::sleep(limits::EPOCH_TICK);
+        }
+    });
+}
+
+fn message() -> channel_types::Message {
+    channel_types::Message {
+        id: String::from("01a20100-df98-7b2d-b525-f6e6d8e7023d"),
+        delivery_key: String::from("01a20100-df98-7b2d-b525-f6e6d8e7023d:0"),
+        attempt: 1,
+        target: None,
+        title: Some(String::from("disk almost full")),
+        body: String::from("The disk of the database has less than ten percent left."),
+        format: channel_types::Format::Plain,
+        priority: channel_types::Priority::Normal,
+        data: String::from("{}"),
+        attachments: Vec::new(),
+        created_at: String::from("2026-01-01T00:00:00Z"),
+        expires_at: None,
+        deadline_ms: 10_000,
+    }
+}
+
+/// The data of a store, with imports that do nothing: what is left is the guest and its guards.
+struct State {
+    memory: MemoryLimiter,
+    cpu: Arc<CpuMeter>,
+    wasi: WasiCtx,
+    table: ResourceTable,
+}
+
+impl State {
+    fn new() -> Self {
+        Self {
+            memory: MemoryLimiter::new(limits::MEMORY_BYTES_DEFAULT),
+            cpu: Arc::new(CpuMeter::new(meter::turns())),
+            wasi: WasiCtx::builder().build(),
+            table: ResourceTable::new(),
+        }
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl channel_types::Host for State {}
+
+impl log::Host for State {
+    fn write(
+        &mut self,
+        _level: log::Level,
+        message: String,
+        fields: Vec<(String, String)>,
+    ) -> wasmtime::Result<()> {
+        std::hint::black_box((message, fields));
+        Ok(())
+    }
+}
+
+impl http::Host for State {
+    async fn fetch(
+        &mut self,
+        _request: http::Request,
+    ) -> wasmtime::Result<Result<http::Response, http::HttpError>> {
+        Ok(Err(http::HttpError::Denied(String::new())))
+    }
+}
+
+impl secrets::Host for State {
+    fn placeholder(
+        &mut self,
+        _name: String,
+    ) -> wasmtime::Result<Result<String, secrets::SecretError>> {
+        Ok(Err(secrets::SecretError::Unknown))
+    }
+
+    fn basic_auth(
+        &mut self,
+        _username: String,
+        _password_secret: String,
+    ) -> wasmtime::Result<Result<String, secrets::SecretError>> {
+        Ok(Err(secrets::SecretError::Unknown))
+    }
+
+    fn sign(
+        &mut self,
+        _name: String,
+        _encoding: secrets::KeyEncoding,
+        _algorithm: secrets::SignatureAlgorithm,
+        _data: Vec<u8>,
+    ) -> wasmtime::Result<Result<Vec<u8>, secrets::SecretError>> {
+        Ok(Err(secrets::SecretError::Unknown))
+    }
+
+    fn reveal(&mut self, _name: String) -> wasmtime::Result<Result<String, secrets::SecretError>> {
+        Ok(Err(secrets::SecretError::Unknown))
+    }
+}
+
+impl state::Host for State {
+    fn get(&mut self, _key: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    fn set(
+        &mut self,
+        _key: String,
+        _value: Vec<u8>,
+        _ttl_ms: Option<u32>,
+    ) -> wasmtime::Result<Result<(), state::StateError>> {
+        Ok(Ok(()))
+    }
+
+    fn remove(&mut self, _key: String) -> wasmtime::Result<()> {
+        Ok(())
+    }
+}
