@@ -231,8 +231,8 @@ impl Binding {
         if pool.live >= self.spec.limits.instances_max {
             return Err((Refused::Saturated, job));
         }
-        let slots = Arc::clone(&self.engine.instances);
-        let Ok(permit) = slots.try_acquire_many_owned(self.spec.plugin.slots()) else {
+        let slots = self.spec.plugin.slots();
+        let Some(place) = self.engine.room.take(self.spec.lane.tenant, slots) else {
             return Err((Refused::Saturated, job));
         };
         pool.live += 1;
@@ -243,7 +243,7 @@ impl Binding {
             let live = Live(Arc::clone(&binding));
             worker::run(&binding, *job).await;
             drop(live);
-            drop(permit);
+            drop(place);
             drop(token);
         });
         Ok(())

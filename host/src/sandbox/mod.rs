@@ -21,6 +21,7 @@ mod observer;
 mod outcome;
 mod plugin;
 mod registry;
+mod room;
 mod schema;
 mod spec;
 mod state;

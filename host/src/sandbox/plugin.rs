@@ -15,11 +15,11 @@ use wasmtime::component::Component;
 use super::{
     bindings::v0_1_0,
     cache::CompileCache,
-    engine::{self, Engine},
+    engine::Engine,
     instance,
     manifest::Manifest,
     outcome::Fault,
-    schema,
+    room, schema,
     version::{self, VersionError},
 };
 use crate::{
@@ -141,7 +141,7 @@ impl LoadedPlugin {
             manifest,
             interface: prepared.interface,
             code: Code::Linked(pre),
-            slots: engine::slots(&prepared.component),
+            slots: room::slots(&prepared.component),
             compiled_in: prepared.compiled_in,
             probation: Probation::default(),
         })
