@@ -126,6 +126,9 @@ pub const INSTANCES_PER_BINDING_MAX: usize = 2_000;
 /// Live instances of the process. Each takes 4 to 7 memory maps and Linux allows 65,530 a process
 /// (`vm.max_map_count`); measured failure at 9,350.
 pub const INSTANCES_MAX: usize = 4_000;
+/// Live instances of one tenant: half of all, so that one whose plugins all hang leaves room for the
+/// others. Fewer of those plugins that have several memories.
+pub const INSTANCES_PER_TENANT_MAX: usize = INSTANCES_MAX / 2;
 /// Calls after which an instance is replaced: bounds what a leaking guest can pile up.
 pub const INSTANCE_CALLS_MAX: u32 = 1_000;
 /// An instance without a call for so long is closed.

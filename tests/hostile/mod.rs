@@ -15,6 +15,7 @@ mod memory;
 mod modules;
 mod neighbour;
 mod network;
+mod room;
 mod secrets;
 mod starting;
 mod traps;

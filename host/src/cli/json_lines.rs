@@ -114,7 +114,7 @@ impl Visit for Fields<'_, '_> {
 /// What a terminal obeys, or turns other text around with, and nobody sees: C0 and C1 control
 /// characters (ECMA-48) and the overrides of the bidirectional algorithm (Unicode UAX #9). Whoever
 /// writes a log line must not move the reader's cursor with it.
-pub(super) const fn is_hidden(character: char) -> bool {
+pub(super) fn is_hidden(character: char) -> bool {
     character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

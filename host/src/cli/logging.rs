@@ -2,7 +2,7 @@
 //! chooses what is logged.
 
 use std::{
-    fmt::{self, Debug, Write as _},
+    fmt::{self, Debug},
     io::{self, IsTerminal as _},
 };
 

@@ -164,7 +164,7 @@ pub(super) fn begin(
     match binding.submit(call, answer).err()? {
         Refused::Paused(until) => Some(until.saturating_duration_since(Instant::now())),
         Refused::Crowded => {
-            dispatch.sandbox.evict_idle();
+            dispatch.sandbox.evict_idle(&binding);
             Some(SATURATED_PAUSE)
         }
         Refused::Saturated | Refused::Probing => Some(SATURATED_PAUSE),

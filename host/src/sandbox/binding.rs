@@ -262,8 +262,8 @@ impl Binding {
         if pool.live >= self.spec.limits.instances_max {
             return Err((Refused::Saturated, job));
         }
-        let slots = Arc::clone(&self.engine.instances);
-        let Ok(permit) = slots.try_acquire_many_owned(self.spec.plugin.slots()) else {
+        let slots = self.spec.plugin.slots();
+        let Some(place) = self.engine.room.take(self.spec.lane.tenant, slots) else {
             return Err((Refused::Crowded, job));
         };
         pool.handed_over(probe);
@@ -275,7 +275,7 @@ impl Binding {
             let live = Live(Arc::clone(&binding));
             worker::run(&binding, *job).await;
             drop(live);
-            drop(permit);
+            drop(place);
             drop(token);
         });
         Ok(())

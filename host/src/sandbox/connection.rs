@@ -108,9 +108,8 @@ async fn keep(binding: &Arc<Binding>, stop: &CancellationToken) {
 
 /// One instance, from its start to its end. None: the binding has retired before.
 async fn serve(binding: &Arc<Binding>, stop: &CancellationToken) -> Option<End> {
-    let permit = tokio::select! {
-        permit = Arc::clone(&binding.engine.instances)
-            .acquire_many_owned(binding.spec.plugin.slots()) => permit.ok()?,
+    let room = tokio::select! {
+        room = binding.engine.room.wait(binding.spec.lane.tenant, binding.spec.plugin.slots()) => room?,
         () = stop.cancelled() => return None,
     };
     let (place, queue) = {
@@ -127,7 +126,7 @@ async fn serve(binding: &Arc<Binding>, stop: &CancellationToken) -> Option<End> 
     let end = worker_async::run(&place, queue).await;
     drop(place);
     drop(live);
-    drop(permit);
+    drop(room);
     Some(end)
 }
 

@@ -201,8 +201,8 @@ impl Binding {
         if pool.live >= self.spec.limits.instances_max {
             return Err((Refused::Saturated, job));
         }
-        let slots = Arc::clone(&self.engine.instances);
-        let Ok(permit) = slots.try_acquire_many_owned(self.spec.plugin.slots()) else {
+        let slots = self.spec.plugin.slots();
+        let Some(room) = self.engine.room.take(self.spec.lane.tenant, slots) else {
             return Err((Refused::Crowded, job));
         };
         pool.handed_over(probe);
@@ -215,7 +215,7 @@ impl Binding {
             worker_async::run(&place, queue).await;
             drop(place);
             drop(live);
-            drop(permit);
+            drop(room);
             drop(token);
         });
         Ok(())

@@ -9,7 +9,7 @@ use std::{sync::Arc, thread, time::Duration};
 use tokio::sync::Semaphore;
 use wasmtime::{
     Config, InstanceAllocationStrategy, PoolingAllocationConfig,
-    component::{Component, HasSelf, Linker},
+    component::{HasSelf, Linker},
 };
 
 use super::{
@@ -18,6 +18,7 @@ use super::{
         v0_1_0_async::{http_async, operations, websocket},
     },
     meter::{self, CpuMeter},
+    room::{Room, TABLES_PER_SLOT},
     state::InstanceState,
 };
 use crate::limits;
@@ -27,8 +28,8 @@ pub struct Engine {
     wasmtime: wasmtime::Engine,
     linker: Linker<InstanceState>,
     pooling: bool,
-    /// One permit for each slot of the pool, see [`slots`].
-    pub(super) instances: Arc<Semaphore>,
+    /// For live instances.
+    pub(super) room: Room,
     /// One permit for each guest that computes for long.
     turns: Arc<Semaphore>,
     /// One permit for each component that may be compiling.
@@ -66,7 +67,7 @@ impl Engine {
             linker,
             pooling,
             turns: meter::turns(),
-            instances: Arc::new(Semaphore::new(limits::INSTANCES_MAX)),
+            room: Room::new(),
             compiles: Semaphore::new(limits::COMPILES_AT_ONCE),
             connections_starting: Semaphore::new(limits::CONNECTIONS_STARTING_MAX),
         }))
@@ -84,33 +85,20 @@ impl Engine {
     pub(super) const fn linker(&self) -> &Linker<InstanceState> {
         &self.linker
     }
-
-    /// How many slots of the pool are taken, in the whole process: one for each instance of an
-    /// ordinary plugin.
-    #[must_use]
-    pub fn instances_live(&self) -> usize {
-        limits::INSTANCES_MAX - self.instances.available_permits()
-    }
 }
 
-/// Tables that the pool has for each instance.
-const TABLES_PER_SLOT: u32 = 3;
-
-/// How many slots of the pool one instance of `component` takes: one, unless it has more memories
-/// or tables than the pool has for each. Otherwise a few hundred of those with sixteen memories
-/// would take the pool's last one, and somebody else's instance would not start.
-pub(super) fn slots(component: &Component) -> u32 {
-    // None only for components that import modules; the linker offers none.
-    let Some(needed) = component.resources_required() else { return 1 };
-    // The pool's quarter more memories than instances is for what is being described or tried.
-    needed.num_memories.max(needed.num_tables.div_ceil(TABLES_PER_SLOT)).max(1)
-}
+/// How much of a stack is overwritten with zeros, when its instance ends, and stays in memory; what
+/// lies deeper is given back to the system. Few calls go deeper.
+const STACK_BYTES_KEPT: usize = 16 * 1024;
 
 fn config(pool: Option<PoolingAllocationConfig>) -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true);
     config.max_wasm_stack(limits::WASM_STACK_BYTES);
     config.async_stack_size(limits::FIBER_STACK_BYTES);
+    // A stack goes from one tenant's guest to another's, and after a deep recursion half a megabyte
+    // of it would stay in memory for good. It is paid for once in the life of an instance.
+    config.async_stack_zeroing(true);
     // A smaller surface: nothing that the supported toolchains emit needs these.
     config.wasm_memory64(false);
     config.wasm_relaxed_simd(false);
@@ -137,6 +125,7 @@ fn pool() -> PoolingAllocationConfig {
     pool.max_core_instances_per_component(small(limits::CORE_INSTANCES_MAX));
     pool.max_memories_per_component(small(limits::MEMORIES_MAX));
     pool.max_tables_per_component(small(limits::TABLES_MAX));
+    pool.async_stack_keep_resident(STACK_BYTES_KEPT);
     pool.table_elements(limits::TABLE_ELEMENTS_MAX);
     pool.max_memory_size(limits::MEMORY_BYTES_MAX);
     pool

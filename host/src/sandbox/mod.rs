@@ -28,6 +28,7 @@ mod outcome;
 mod plugin;
 mod reactor;
 mod registry;
+mod room;
 mod schema;
 mod sockets;
 mod spec;

@@ -16,10 +16,10 @@ use super::{
     bindings::{v0_1_0, v0_1_0_async},
     cache::CompileCache,
     describe,
-    engine::{self, Engine},
+    engine::Engine,
     manifest::Manifest,
     outcome::Fault,
-    schema,
+    room, schema,
     state::InstanceState,
     version::{self, Flavour, VersionError},
 };
@@ -174,7 +174,7 @@ impl LoadedPlugin {
             manifest,
             interface: prepared.interface,
             code,
-            slots: engine::slots(&prepared.component),
+            slots: room::slots(&prepared.component),
             compiled_in: prepared.compiled_in,
             probation: Probation::default(),
         })

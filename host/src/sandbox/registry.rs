@@ -20,6 +20,7 @@ use super::{
     observer::Observer,
     outcome::{Fault, Health},
     plugin::LoadedPlugin,
+    room::Shortage,
     spec,
     trial::Trial,
 };
@@ -225,12 +226,21 @@ impl Sandbox {
         }
     }
 
-    /// Makes room when the process has as many instances as it may.
-    pub fn evict_idle(&self) -> usize {
+    /// Makes room for `wanting`, which was refused an instance. Closes idle ones of others only when
+    /// the process has as many as it may, and of the same tenant when that one has: who is busy up
+    /// to its own limit costs nobody else a warm instance.
+    pub fn evict_idle(&self, wanting: &Binding) -> usize {
+        let tenant = wanting.spec.lane.tenant;
+        let Some(shortage) = self.engine.room.shortage(tenant, wanting.spec.plugin.slots()) else {
+            return 0;
+        };
         let mut idle: Vec<_> = self
             .lock()
-            .values()
-            .filter_map(|entry| Some((entry.binding.idle_since()?, Arc::clone(&entry.binding))))
+            .iter()
+            .filter(|(lane, _)| shortage == Shortage::Process || lane.tenant == tenant)
+            .filter_map(|(_, entry)| {
+                Some((entry.binding.idle_since()?, Arc::clone(&entry.binding)))
+            })
             .collect();
         idle.sort_by_key(|(since, _)| *since);
         idle.iter().take(EVICT_AT_ONCE).filter(|(_, binding)| binding.evict_one()).count()
