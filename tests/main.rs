@@ -11,6 +11,7 @@
     reason = "the rules for the host: a test may panic, and is no part of the host"
 )]
 
+mod access;
 mod bad_input;
 mod breakers;
 mod callbacks;
@@ -19,6 +20,7 @@ mod delivery;
 mod events;
 mod fallback;
 mod fanout;
+mod fuzz;
 mod guests;
 mod kit;
 mod notify;

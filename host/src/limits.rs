@@ -247,6 +247,19 @@ pub const AUDIT_REFUSALS_EVERY: Duration = Duration::from_mins(1);
 pub const ADMIN_TENANTS_PER_PAGE: usize = 100;
 /// Connections to the listener at the same time.
 pub const CONNECTIONS_MAX: usize = 8_192;
+/// Connections of one source (an IPv4 address, or a /64 of IPv6) at the same time: a quarter, and
+/// more than a proxy keeps open. The next one is closed at once.
+pub const CONNECTIONS_PER_SOURCE_MAX: usize = CONNECTIONS_MAX / 4;
+/// Keys of one source that may be nobody's one after the other: a deployment with a stale key.
+pub const KEY_FAILURES_BURST: u32 = 20;
+/// … and then one in this time.
+pub const KEY_FAILURE_EVERY: Duration = Duration::from_secs(3);
+/// Sources whose failures are counted, 40 bytes each; of what is beyond, those that failed longest
+/// ago are forgotten.
+pub const KEY_FAILURE_SOURCES_MAX: usize = 16_384;
+/// Tenants whose refused calls are events of their own within [`AUDIT_REFUSALS_EVERY`]; those of
+/// others are only counted.
+pub const AUDIT_REFUSED_TENANTS_MAX: usize = 256;
 /// The head of a request must have arrived in this time; also how long a connection may idle.
 pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// The head of a request: line and headers.

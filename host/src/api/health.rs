@@ -7,15 +7,16 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     body::Body,
-    extract::State,
-    http::{HeaderMap, Response, StatusCode},
+    extract::{Request, State},
+    http::{Response, StatusCode},
+    response::IntoResponse,
 };
 use serde::Serialize;
 
 use super::{
     Shared,
     answer::json,
-    auth::is_admin,
+    auth::{Caller, bearer, is_admin},
     fits::{digest_of, manifest_of},
     kinds,
     problem::Problem,
@@ -185,11 +186,18 @@ pub(super) struct QueueView {
 }
 
 /// How the host is: 200 as long as it answers at all.
-pub(super) async fn health(
-    State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
-) -> Response<Body> {
-    let admin = is_admin(shared.api.admin_key_hash.as_ref(), &headers);
+pub(super) async fn health(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
+    let (parts, _) = request.into_parts();
+    let admin = is_admin(shared.api.admin_key_hash.as_ref(), &parts.headers);
+    if !admin && bearer(&parts.headers).is_ok() {
+        // The answer tells whether a key is the operator's: it is no place to guess for nothing.
+        if let Err(refused) = Caller::identify(shared.api.current.load(), &parts) {
+            let problem = refused.answer(&shared, &parts);
+            if problem.kind() == kinds::TOO_MANY_FAILURES {
+                return problem.into_response();
+            }
+        }
+    }
     let generation = shared.api.current.load();
     let totals = shared.api.store.totals().await.ok();
     let reports = (shared.api.bindings)();

@@ -20,6 +20,7 @@ mod fields;
 mod fits;
 mod group;
 mod group_view;
+mod guesses;
 mod health;
 mod idempotency;
 mod json;
@@ -132,6 +133,7 @@ pub(crate) struct Shared {
     origins: cors::Origins,
     audit: audit::Audit,
     streams: events::Streams,
+    guesses: guesses::Guesses,
 }
 
 /// The whole surface: the routes, and what happens around every request. Cheap to clone.
@@ -150,6 +152,7 @@ impl Surface {
             api: state,
             audit,
             streams: events::Streams::default(),
+            guesses: guesses::Guesses::default(),
             rates: rate::Rates::default(),
             answering: idempotency::Answering::default(),
             origins: cors::Origins::default(),

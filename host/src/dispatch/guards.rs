@@ -21,12 +21,12 @@ use news::{News, What};
 use super::{
     Observer,
     alarms::{Alarm, Basis, BreakerScope, BreakerStatus, Breakers, Reason},
-    bounded::Bounded,
     breaker::{Breaker, Change, Pass, Signal},
     bucket::Fill,
     signals::{self, Signals},
 };
 use crate::{
+    bounded::Bounded,
     clock::UnixMs,
     config::{Channel, ThrottleScope},
     generation::Generation,

@@ -7,8 +7,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::bounded::Bounded;
 use crate::{
+    bounded::Bounded,
     ids::{Digest, NotificationId},
     limits,
     sandbox::{FaultKind, Outcome, Report},

@@ -78,6 +78,22 @@ words! {
     }
 }
 
+words! {
+    /// Why a request was refused before it was looked at; slugs of problems.
+    pub enum RefusedWord {
+        /// It has no key.
+        NoKey = "no-key",
+        /// Its key is nobody's.
+        WrongKey = "wrong-key",
+        /// Its key is nobody's, and so were many before it.
+        TooManyFailures = "too-many-failures",
+        /// Its key belongs to another tenant than the address that was called.
+        WrongContext = "wrong-context",
+        /// Its tenant does not take calls from there.
+        SourceDenied = "source-denied",
+    }
+}
+
 type Labels = [(&'static str, &'static str); 1];
 type Labels2 = [(&'static str, &'static str); 2];
 
@@ -99,6 +115,7 @@ pub struct Metrics {
     registry: Registry,
     routes: Vec<RouteMetrics>,
     accepted: Counter,
+    refused: Vec<Counter>,
     waiting: Gauge,
     reloads: Vec<Counter>,
     reloaded_at: Gauge,
@@ -128,6 +145,16 @@ impl Metrics {
         let routes = register_routes(&mut registry);
         let accepted = Counter::default();
         registry.register("accepted", "Notifications accepted into the queue", accepted.clone());
+        let refused_family = Family::<Labels, Counter>::default();
+        registry.register(
+            "requests_refused",
+            "Requests refused for what they show of themselves",
+            refused_family.clone(),
+        );
+        let refused = RefusedWord::ALL
+            .iter()
+            .map(|word| refused_family.get_or_create_owned(&[("reason", word.word())]))
+            .collect();
         let reload_family = Family::<Labels, Counter>::default();
         registry.register("reloads", "Reloads by outcome", reload_family.clone());
         let reloads = ReloadOutcome::ALL
@@ -154,6 +181,7 @@ impl Metrics {
             registry,
             routes,
             accepted,
+            refused,
             waiting,
             reloads,
             reloaded_at,
@@ -179,6 +207,13 @@ impl Metrics {
     /// Notifications were accepted.
     pub fn accepted(&self, count: u64) {
         self.accepted.inc_by(count);
+    }
+
+    /// A request was refused before it was looked at.
+    pub fn refused(&self, why: RefusedWord) {
+        if let Some(counter) = self.refused.get(why as usize) {
+            counter.inc();
+        }
     }
 
     /// A caller waits for an outcome, until this is dropped.

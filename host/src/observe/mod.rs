@@ -9,7 +9,7 @@ pub use health::{
     BindingReport, BreakerReport, BreakersReport, HealthBoard, QuarantineReport, ReloadReport,
     TaskFailure,
 };
-pub use metrics::{Metrics, ReloadOutcome, Route};
+pub use metrics::{Metrics, RefusedWord, ReloadOutcome, Route};
 pub use plugin_metrics::{
     AttemptGuard, BreakerGuard, BreakerWord, EgressOutcome, Fault, PluginMetrics, QuarantineGuard,
     ThrottleWord,

@@ -88,6 +88,8 @@ pub(super) struct Reply {
     binding: Arc<Binding>,
     /// Whether the call finds out if the channel works again.
     pub(super) probe: bool,
+    /// Whether that channel was in quarantine.
+    quarantined: bool,
 }
 
 /// A call and where its report goes.
@@ -202,7 +204,8 @@ impl Binding {
     ) -> Result<(), Refused> {
         let now = Instant::now();
         let binding = Arc::clone(self);
-        let reply = Reply { to: Some(answer), handed_over: now, binding, probe: false };
+        let reply =
+            Reply { to: Some(answer), handed_over: now, binding, probe: false, quarantined: false };
         self.hand_over(Box::new(Job { call, reply }), now).map_err(|(refused, job)| {
             job.reply.refuse();
             refused
@@ -225,6 +228,7 @@ impl Binding {
             Gate::Closed(until) => return Err((Refused::Paused(until), job)),
         };
         job.reply.probe = probe;
+        job.reply.quarantined = probe && pool.crashes.is_quarantined();
         while let Some(idle) = pool.idle.pop() {
             match idle.messages.try_send(Message::Job(job)) {
                 Ok(()) => {
@@ -327,13 +331,14 @@ impl Binding {
     }
 
     /// A call is over. If it was the probe of a quarantine that goes on: for how long.
-    fn end_probe(&self, probe: bool) -> Option<Duration> {
+    fn end_probe(&self, probe: bool, of_quarantine: bool) -> Option<Duration> {
         if !probe {
             return None;
         }
         let mut pool = self.lock();
         pool.crashes.end_probe();
-        pool.crashes.is_quarantined().then(|| pool.crashes.closed_for(Instant::now()))
+        let goes_on = of_quarantine && pool.crashes.is_quarantined();
+        goes_on.then(|| pool.crashes.closed_for(Instant::now()))
     }
 
     /// Whether a call may go ahead.
@@ -437,7 +442,7 @@ impl Reply {
     fn send(&mut self, outcome: Outcome, usage: Usage) {
         if let Some(to) = self.to.take() {
             let took = self.handed_over.elapsed();
-            let quarantined_for = self.binding.end_probe(self.probe);
+            let quarantined_for = self.binding.end_probe(self.probe, self.quarantined);
             to.called(Report {
                 outcome,
                 usage,

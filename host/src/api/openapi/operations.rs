@@ -459,12 +459,16 @@ fn problems(entry: &Entry) -> BTreeMap<u16, Vec<Kind>> {
         kinds::WRONG_KEY,
         kinds::WRONG_CONTEXT,
         kinds::SOURCE_DENIED,
+        kinds::TOO_MANY_FAILURES,
         kinds::STOPPING,
     ];
     let of_access = match entry.access {
         Access::Tenant => &of_tenants[..],
-        Access::Operators => &[kinds::NO_KEY, kinds::WRONG_KEY, kinds::STOPPING],
-        Access::Everybody | Access::EverybodyAndMoreForOperators => &[],
+        Access::Operators => {
+            &[kinds::NO_KEY, kinds::WRONG_KEY, kinds::TOO_MANY_FAILURES, kinds::STOPPING]
+        }
+        Access::Everybody => &[],
+        Access::EverybodyAndMoreForOperators => &[kinds::TOO_MANY_FAILURES],
     };
     let mut by_status = BTreeMap::<u16, Vec<Kind>>::new();
     for kind in of_access.iter().chain(entry.bad).chain(&[kinds::INTERNAL]) {
