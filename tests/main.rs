@@ -27,6 +27,7 @@ mod notify;
 mod ordering;
 mod quarantine;
 mod reload;
+mod resources;
 mod shutdown;
 mod start;
 mod store;

@@ -1,6 +1,7 @@
 //! What the operator's key opens: the trail of events, the notifications of all tenants, and what
 //! its submodules are named after.
 
+pub(super) mod bindings;
 pub(super) mod plugins;
 pub(super) mod quarantine;
 pub(super) mod reload;

@@ -25,7 +25,8 @@ use crate::{
     generation::Generation,
     limits::UNAVAILABLE_RETRY_AFTER,
     observe::{
-        BindingReport, BreakerReport, BreakersReport, ReloadOutcome, ReloadReport, TaskFailure,
+        BindingReport, BreakerReport, BreakersReport, GuestsReport, ReloadOutcome, ReloadReport,
+        TaskFailure,
     },
     store::{Counters, Health},
 };
@@ -74,6 +75,8 @@ pub(super) struct HealthView {
     open_breakers: Vec<BreakerView>,
     /// Background tasks that ended although they should not have.
     tasks_ended: Vec<TaskView>,
+    /// What all guests have, and what they may have.
+    guests: GuestsView,
     /// How many notifications are in each state.
     #[serde(skip_serializing_if = "Option::is_none")]
     queue: Option<QueueView>,
@@ -174,6 +177,27 @@ struct TaskView {
     why: Option<String>,
 }
 
+/// What all guests have together.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct GuestsView {
+    /// Live instances.
+    instances: usize,
+    /// As many as there may be.
+    instances_max: usize,
+    /// Their memory, in bytes.
+    memory_bytes: usize,
+    /// As much as they may have.
+    memory_bytes_max: usize,
+}
+
+impl From<GuestsReport> for GuestsView {
+    fn from(report: GuestsReport) -> Self {
+        let GuestsReport { instances, instances_max, memory_bytes, memory_bytes_max } = report;
+        Self { instances, instances_max, memory_bytes, memory_bytes_max }
+    }
+}
+
 /// Notifications by state.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct QueueView {
@@ -256,6 +280,7 @@ fn look(
             .into_iter()
             .map(|failure| TaskView::of(failure, admin))
             .collect(),
+        guests: (shared.api.guests)().into(),
         queue: totals.map(QueueView::from),
     }
 }

@@ -66,7 +66,7 @@ use crate::{
     clock::Clock,
     generation::Current,
     ids::{ChannelName, TenantId},
-    observe::{BindingReport, BreakersReport, HealthBoard, Metrics, ReloadOutcome},
+    observe::{BindingReport, BreakersReport, GuestsReport, HealthBoard, Metrics, ReloadOutcome},
     outcomes::Outcomes,
     store::Store,
     tasks::Tasks,
@@ -93,6 +93,8 @@ pub struct ApiState {
     pub admin_key_hash: Option<[u8; 32]>,
     /// How the channels are.
     pub bindings: Arc<dyn Fn() -> Vec<BindingReport> + Send + Sync>,
+    /// What all guests have.
+    pub guests: Arc<dyn Fn() -> GuestsReport + Send + Sync>,
     /// What writes the surface's events down runs among these.
     pub tasks: Tasks,
     /// The breakers that are not closed.
@@ -165,6 +167,7 @@ impl Surface {
             .route("/notifications/{id}/replay", post(replay::replay))
             .route("/events", get(events::follow))
             .route("/admin/audit", get(admin::audit))
+            .route("/admin/bindings", get(admin::bindings::list))
             .route("/admin/notifications", get(admin::list))
             .route("/admin/plugins", get(admin::plugins::list))
             .route(

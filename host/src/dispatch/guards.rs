@@ -235,6 +235,12 @@ impl Guards {
         self.lock().lanes.get_or_insert(lane, LaneGuard::default).has_fallback = true;
     }
 
+    /// Whether messages of this lane may go on to another channel.
+    pub(super) fn leads_on(&self, lane: &Lane, channel: &Channel) -> bool {
+        !channel.fallback.is_empty()
+            || self.lock().lanes.get_mut(lane).is_some_and(|guard| guard.has_fallback)
+    }
+
     /// Why a lane is stopped as misconfigured, unless it is time to look whether it still is.
     pub(super) fn stopped(&self, lane: &Lane, now: UnixMs) -> Option<(String, String)> {
         let mut tables = self.lock();

@@ -11,6 +11,7 @@ use prometheus_client::{
 };
 
 use super::{
+    health::GuestsReport,
     plugin_metrics::{AttemptGuard, EgressOutcome, Fault, PluginFamilies, PluginMetrics},
     words::words,
 };
@@ -39,6 +40,8 @@ words! {
         AdminAudit = "GET /admin/audit",
         /// `GET /admin/notifications`
         AdminList = "GET /admin/notifications",
+        /// `GET /admin/bindings`
+        AdminBindings = "GET /admin/bindings",
         /// `GET /admin/plugins`
         AdminPlugins = "GET /admin/plugins",
         /// `GET /admin/quarantine`
@@ -122,6 +125,9 @@ pub struct Metrics {
     generation: Gauge,
     config_problems: Gauge,
     lanes: Gauge,
+    guest_memory: Gauge,
+    guest_memory_max: Gauge,
+    guest_instances_max: Gauge,
     depth: Family<Labels, Gauge>,
     families: PluginFamilies,
     /// Copied when a plugin is added, so that looking one up takes no lock.
@@ -175,6 +181,9 @@ impl Metrics {
         let config_problems =
             gauge("config_problems", "What the generation in force leaves out, being wrong");
         let lanes = gauge("lanes", "Channels with work in the queue");
+        let guest_memory = gauge("guest_memory_bytes", "Memory that all guests have");
+        let guest_memory_max = gauge("guest_memory_max_bytes", "Memory that all guests may have");
+        let guest_instances_max = gauge("instances_max", "Instances that may live");
         let families = PluginFamilies::register(&mut registry);
         let others = Arc::new(families.of(&Arc::from("other")));
         Self {
@@ -188,6 +197,9 @@ impl Metrics {
             generation,
             config_problems,
             lanes,
+            guest_memory,
+            guest_memory_max,
+            guest_instances_max,
             depth,
             families,
             plugins: ArcSwap::default(),
@@ -242,6 +254,14 @@ impl Metrics {
         self.lanes.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
+    /// What all guests have.
+    pub fn guests(&self, guests: &GuestsReport) {
+        let set = |gauge: &Gauge, value: usize| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        set(&self.guest_memory, guests.memory_bytes);
+        set(&self.guest_memory_max, guests.memory_bytes_max);
+        set(&self.guest_instances_max, guests.instances_max);
+    }
+
     /// One plugin's numbers. Keep them where the plugin is used often.
     #[must_use]
     pub fn plugin(&self, name: &PluginName) -> Arc<PluginMetrics> {
@@ -289,11 +309,6 @@ impl Metrics {
     /// An outbound request ended.
     pub fn egress(&self, plugin: &PluginName, outcome: EgressOutcome) {
         self.plugin(plugin).egress(outcome);
-    }
-
-    /// Log lines of a guest were dropped.
-    pub fn log_lines_dropped(&self, plugin: &PluginName, lines: u64) {
-        self.plugin(plugin).log_lines_dropped(lines);
     }
 
     /// The text of a scrape, in the OpenMetrics format. `totals`: none when the store did not say.
@@ -352,6 +367,7 @@ fn register_routes(registry: &mut Registry) -> Vec<RouteMetrics> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::Used;
 
     fn plugin(name: &str) -> PluginName {
         name.parse().unwrap()
@@ -369,7 +385,11 @@ mod tests {
         metrics.instance_created(&log);
         metrics.fault(&log, Fault::Trap);
         metrics.egress(&log, EgressOutcome::Denied);
-        metrics.log_lines_dropped(&log, 7);
+        let cpu = Duration::from_millis(250);
+        let used = Used { cpu, memory_bytes_peak: 9, log_lines_dropped: 7, ..Used::default() };
+        metrics.plugin(&log).used(&used);
+        metrics.plugin(&log).used(&Used { memory_bytes_peak: 8, bytes_out: 3, ..Used::default() });
+        metrics.guests(&GuestsReport { memory_bytes: 12, ..GuestsReport::default() });
         metrics.reload(ReloadOutcome::Applied);
         metrics.published(4, UnixMs(1_763_746_800_123), 1);
         metrics.lanes(3);
@@ -389,6 +409,10 @@ mod tests {
             "conductor_guest_faults_total{plugin=\"log\",kind=\"trap\"} 1",
             "conductor_egress_requests_total{plugin=\"log\",outcome=\"denied\"} 1",
             "conductor_log_lines_dropped_total{plugin=\"log\"} 7",
+            "conductor_guest_cpu_seconds_total{plugin=\"log\"} 0.25",
+            "conductor_guest_memory_peak_bytes{plugin=\"log\"} 9",
+            "conductor_guest_sent_bytes_total{plugin=\"log\"} 3",
+            "conductor_guest_memory_bytes 12",
             "conductor_reloads_total{outcome=\"applied\"} 1",
             "conductor_reloads_total{outcome=\"rejected\"} 0",
             "conductor_generation 4",

@@ -1,13 +1,15 @@
 //! What people see of the running host: metrics, health, logs.
 
+mod guest_metrics;
 pub mod health;
 pub mod metrics;
 mod plugin_metrics;
 mod words;
 
+pub use guest_metrics::Used;
 pub use health::{
-    BindingReport, BreakerReport, BreakersReport, HealthBoard, QuarantineReport, ReloadReport,
-    TaskFailure,
+    BindingReport, BreakerReport, BreakersReport, GuestsReport, HealthBoard, QuarantineReport,
+    ReloadReport, ResourcesReport, TaskFailure,
 };
 pub use metrics::{Metrics, RefusedWord, ReloadOutcome, Route};
 pub use plugin_metrics::{

@@ -8,7 +8,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::words::words;
+use super::{
+    guest_metrics::{GuestFamilies, GuestMetrics, Used},
+    words::words,
+};
 
 words! {
     /// How an attempt ended; the words of [`crate::store::Attempt`].
@@ -114,8 +117,8 @@ words! {
     }
 }
 
-type Labels = [(&'static str, Arc<str>); 1];
-type Labels2 = [(&'static str, Arc<str>); 2];
+pub(super) type Labels = [(&'static str, Arc<str>); 1];
+pub(super) type Labels2 = [(&'static str, Arc<str>); 2];
 
 /// All plugins' numbers.
 #[derive(Clone, Debug)]
@@ -133,6 +136,7 @@ pub(super) struct PluginFamilies {
     throttled: Family<Labels2, Counter>,
     quarantined: Family<Labels, Gauge>,
     quarantines: Family<Labels, Counter>,
+    guests: GuestFamilies,
 }
 
 /// From a formatting job in a warm instance to the ceiling of a send.
@@ -155,6 +159,7 @@ impl PluginFamilies {
             throttled: Family::default(),
             quarantined: Family::default(),
             quarantines: Family::default(),
+            guests: GuestFamilies::register(registry),
         };
         let all = families.clone();
         registry.register("deliveries", "Attempts by plugin and outcome", all.deliveries);
@@ -204,6 +209,7 @@ impl PluginFamilies {
             throttled: counters(&self.throttled, "scope", rates),
             quarantined: self.quarantined.get_or_create_owned(&one),
             quarantines: self.quarantines.get_or_create_owned(&one),
+            guests: self.guests.of(&one),
         }
     }
 }
@@ -224,6 +230,7 @@ pub struct PluginMetrics {
     throttled: Vec<Counter>,
     quarantined: Gauge,
     quarantines: Counter,
+    guests: GuestMetrics,
 }
 
 /// A channel in quarantine; out of it when this is dropped.
@@ -305,6 +312,14 @@ impl PluginMetrics {
         QuarantineGuard(self.quarantined.clone())
     }
 
+    /// A call has used so much.
+    pub fn used(&self, used: &Used) {
+        self.guests.used(used);
+        if used.log_lines_dropped > 0 {
+            self.log_dropped.inc_by(used.log_lines_dropped);
+        }
+    }
+
     /// An instance was created.
     pub fn instance_created(&self) {
         self.created.inc();
@@ -324,10 +339,5 @@ impl PluginMetrics {
     /// An outbound request ended.
     pub fn egress(&self, outcome: EgressOutcome) {
         count(&self.egress, outcome as usize);
-    }
-
-    /// Log lines were dropped.
-    pub fn log_lines_dropped(&self, lines: u64) {
-        self.log_dropped.inc_by(lines);
     }
 }

@@ -19,15 +19,16 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::{
+    budget::MemoryBudget,
     crash::{Blame, CrashRecord, Gate, QuarantineStatus},
     engine::Engine,
     instance::SendCall,
-    instance::Usage,
     kv::Kv,
     log::Speaker,
     observer::Observer,
     outcome::{Fault, FaultKind, Outcome},
     plugin::LoadedPlugin,
+    usage::{Account, Resources, Usage},
     worker::{self, Message},
 };
 use crate::{
@@ -48,6 +49,7 @@ pub(super) struct Spec {
     pub(super) secret_names: Vec<String>,
     pub(super) egress: Arc<BindingEgress>,
     pub(super) kv: Arc<Kv>,
+    pub(super) memory: Arc<MemoryBudget>,
     pub(super) limits: Arc<PluginLimits>,
     pub(super) plugin: Arc<LoadedPlugin>,
     /// What it was made from, to tell whether a new configuration changes it.
@@ -103,7 +105,7 @@ pub(super) struct Job {
 pub enum Refused {
     /// All the instances it may have are busy.
     Saturated,
-    /// The process has as many instances as it may.
+    /// The process has as many instances, or as much memory in them, as it may.
     Crowded,
     /// After crashes: not before this moment.
     Paused(Instant),
@@ -128,6 +130,8 @@ pub struct BindingStatus {
     pub strikes: usize,
     /// Its quarantine, if it is in one.
     pub quarantine: Option<QuarantineStatus>,
+    /// What it has used.
+    pub resources: Resources,
     /// Live instances.
     pub instances: usize,
     /// Calls running.
@@ -144,6 +148,7 @@ pub struct Binding {
     pool: Mutex<Pool>,
     /// Calls that ended well.
     successes: AtomicU64,
+    account: Account,
     /// How many bindings of the process have faults on record.
     troubled: Arc<AtomicUsize>,
 }
@@ -179,6 +184,7 @@ impl Binding {
             workers: TaskTracker::new(),
             pool: Mutex::default(),
             successes: AtomicU64::new(0),
+            account: Account::default(),
             troubled,
         })
     }
@@ -225,7 +231,9 @@ impl Binding {
             Gate::Open => false,
             Gate::Probe => true,
             Gate::Probing => return Err((Refused::Probing, job)),
-            Gate::Closed(until) => return Err((Refused::Paused(until), job)),
+            Gate::Closed(until) | Gate::Quarantined(until) => {
+                return Err((Refused::Paused(until), job));
+            }
         };
         job.reply.probe = probe;
         job.reply.quarantined = probe && pool.crashes.is_quarantined();
@@ -248,6 +256,13 @@ impl Binding {
         }
         if pool.live >= self.spec.limits.instances_max {
             return Err((Refused::Saturated, job));
+        }
+        // The first one always may: what it takes is bounded by its own cap.
+        if pool.live > 0 && !self.spec.memory.has_room() {
+            return Err((Refused::Saturated, job));
+        }
+        if !self.engine.memory.has_room() {
+            return Err((Refused::Crowded, job));
         }
         let Ok(permit) = Arc::clone(&self.engine.instances).try_acquire_owned() else {
             return Err((Refused::Crowded, job));
@@ -275,6 +290,12 @@ impl Binding {
         }
         pool.idle.push(Idle { messages, since: Instant::now() });
         true
+    }
+
+    /// A call has used so much.
+    pub(super) fn charge(&self, usage: &Usage) {
+        self.account.charge(usage);
+        self.observer.call(self.spec.plugin.name(), usage);
     }
 
     /// A call ended well.
@@ -305,6 +326,10 @@ impl Binding {
     /// A call, or a start, ended with a fault.
     pub(super) fn struck(&self, fault: &Fault, cause: Option<NotificationId>, probe: bool) {
         let (lane, plugin) = (&self.spec.lane, &self.spec.plugin);
+        if fault.kind == FaultKind::HostMemory {
+            tracing::warn!(channel = %lane.channel, plugin = %plugin.name(), "{fault}");
+            return;
+        }
         let blame = Blame { cause, what: fault.to_string(), probe };
         let mut pool = self.lock();
         if pool.crashes.is_clean() {
@@ -400,6 +425,7 @@ impl Binding {
             detail: pool.crashes.last().map(str::to_owned),
             strikes: pool.crashes.strikes(),
             quarantine: pool.crashes.quarantine(now),
+            resources: self.account.read(),
             instances: pool.live,
             in_flight,
         }

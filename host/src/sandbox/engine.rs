@@ -12,7 +12,11 @@ use wasmtime::{
     component::{HasSelf, Linker},
 };
 
-use super::{bindings::v0_1_0, state::InstanceState};
+use super::{
+    bindings::v0_1_0,
+    budget::{GuestBounds, MemoryBudget},
+    state::InstanceState,
+};
 use crate::limits;
 
 /// The engine, the linkers and what all plugins share.
@@ -20,8 +24,11 @@ pub struct Engine {
     wasmtime: wasmtime::Engine,
     linker: Linker<InstanceState>,
     pooling: bool,
+    bounds: GuestBounds,
     /// One permit for each live instance of the process.
     pub(super) instances: Arc<Semaphore>,
+    /// The memory of all guests.
+    pub(super) memory: Arc<MemoryBudget>,
     /// One permit for each component that may be compiling.
     pub(super) compiles: Semaphore,
 }
@@ -37,7 +44,7 @@ impl Engine {
     ///
     /// # Errors
     /// When wasmtime does not support this machine.
-    pub fn new() -> wasmtime::Result<Arc<Self>> {
+    pub fn new(bounds: GuestBounds) -> wasmtime::Result<Arc<Self>> {
         let (wasmtime, pooling) = match wasmtime::Engine::new(&config(Some(pool()))) {
             Ok(engine) => (engine, true),
             Err(error) => {
@@ -54,7 +61,9 @@ impl Engine {
             wasmtime,
             linker,
             pooling,
-            instances: Arc::new(Semaphore::new(limits::INSTANCES_MAX)),
+            bounds,
+            instances: Arc::new(Semaphore::new(bounds.instances_max)),
+            memory: MemoryBudget::new(bounds.memory_bytes_max),
             compiles: Semaphore::new(limits::COMPILES_AT_ONCE),
         }))
     }
@@ -70,7 +79,19 @@ impl Engine {
     /// How many instances live now, in the whole process.
     #[must_use]
     pub fn instances_live(&self) -> usize {
-        limits::INSTANCES_MAX - self.instances.available_permits()
+        self.bounds.instances_max.saturating_sub(self.instances.available_permits())
+    }
+
+    /// What all guests may take together.
+    #[must_use]
+    pub const fn bounds(&self) -> GuestBounds {
+        self.bounds
+    }
+
+    /// The memory that all guests have now, in bytes, and what they may have.
+    #[must_use]
+    pub fn memory(&self) -> (usize, usize) {
+        (self.memory.used(), self.memory.max())
     }
 }
 

@@ -98,6 +98,7 @@ fn refused(error: SecretError) -> secrets::SecretError {
 
 impl InstanceState {
     fn vault(&self) -> std::result::Result<&egress::Vault, secrets::SecretError> {
+        self.count_host_call();
         self.door.as_ref().map(|door| door.egress.vault()).ok_or(secrets::SecretError::Unknown)
     }
 }
@@ -151,6 +152,7 @@ impl secrets::Host for InstanceState {
 
 impl state::Host for InstanceState {
     fn get(&mut self, key: String) -> Result<Option<Vec<u8>>> {
+        self.count_host_call();
         Ok(self.kv.get(&key))
     }
 
@@ -160,11 +162,13 @@ impl state::Host for InstanceState {
         value: Vec<u8>,
         ttl_ms: Option<u32>,
     ) -> Result<std::result::Result<(), state::StateError>> {
+        self.count_host_call();
         let ttl = ttl_ms.map(|ms| Duration::from_millis(ms.into()));
         Ok(self.kv.set(key, value, ttl).map_err(state::StateError::TooLarge))
     }
 
     fn remove(&mut self, key: String) -> Result<()> {
+        self.count_host_call();
         self.kv.remove(&key);
         Ok(())
     }

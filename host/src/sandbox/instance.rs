@@ -10,14 +10,16 @@ use wasmtime::{Store, Trap, UpdateDeadline};
 use super::{
     binding::Spec,
     bindings::v0_1_0::{self, channel_types, metadata},
-    door::{Contact, Door},
+    door::Door,
     engine::Engine,
     kv::Kv,
+    limiter::MemoryLimiter,
     log::{LogSink, Speaker},
     meter::Metered,
     observer::Observer,
     outcome::{Fault, FaultKind, Health, Outcome, Problem},
     state::InstanceState,
+    usage::Usage,
 };
 use crate::{
     envelope::{Attachment, Envelope},
@@ -52,19 +54,6 @@ pub(super) struct Instance {
     plugin: v0_1_0::Plugin,
     wall: Duration,
     cpu: Duration,
-}
-
-/// What a call has used.
-#[derive(Clone, Debug, Default)]
-pub struct Usage {
-    /// CPU time.
-    pub cpu: Duration,
-    /// The most memory the instance has had.
-    pub memory_bytes_peak: usize,
-    /// Log lines that were dropped.
-    pub log_lines_dropped: u64,
-    /// Whom it spoke to last.
-    pub contact: Option<Contact>,
 }
 
 /// Why there is no instance.
@@ -121,6 +110,9 @@ fn classify(state: &InstanceState, error: &wasmtime::Error) -> Fault {
         (FaultKind::Cpu, format!("it computed for more than {budget_ms} ms"))
     } else if state.memory.refused() {
         (FaultKind::Memory, String::from("it wanted more memory than it may have"))
+    } else if state.memory.starved() {
+        let detail = "all plugins together have the memory that they may have; it is tried again";
+        (FaultKind::HostMemory, String::from(detail))
     } else {
         match error.downcast_ref::<Trap>() {
             Some(Trap::StackOverflow) => (FaultKind::Stack, String::from("it recursed too deeply")),
@@ -156,7 +148,8 @@ pub(super) async fn describe(
         digest: short(digest),
     };
     let log = LogSink::new(Arc::new(speaker), None);
-    let state = InstanceState::new(log, Arc::new(Kv::default()), None, limits::MEMORY_BYTES_MAX);
+    let memory = MemoryLimiter::new(limits::MEMORY_BYTES_MAX, Arc::clone(&engine.memory));
+    let state = InstanceState::new(log, Arc::new(Kv::default()), None, memory);
     let mut store = new_store(engine, state);
     let wall = limits::INITIALIZE_WALL;
     arm(&mut store, wall, limits::SEND_CPU_DEFAULT, "");
@@ -188,7 +181,7 @@ impl Instance {
                 Arc::clone(observer),
                 spec.plugin.name().clone(),
             )),
-            spec.limits.memory_bytes,
+            MemoryLimiter::new(spec.limits.memory_bytes, Arc::clone(&spec.memory)),
         );
         let mut store = new_store(engine, state);
         let wall = limits::INITIALIZE_WALL;
@@ -254,12 +247,19 @@ impl Instance {
         run!(self.store, wall, channel.call_shutdown(&mut self.store))
     }
 
-    fn usage(&self) -> Usage {
-        let state = self.store.data();
+    fn usage(&mut self) -> Usage {
+        let state = self.store.data_mut();
+        let logged = state.log.take_logged();
+        let sent = state.door.as_ref().map(Door::take_traffic).unwrap_or_default();
         Usage {
             cpu: state.cpu.used(),
             memory_bytes_peak: state.memory.bytes_peak(),
-            log_lines_dropped: state.log.take_dropped(),
+            host_calls: std::mem::take(state.host_calls.get_mut()) + logged.lines + sent.requests,
+            bytes_out: sent.bytes_out,
+            bytes_in: sent.bytes_in,
+            log_bytes: logged.bytes,
+            log_lines_dropped: logged.dropped,
+            starved: state.memory.take_starved(),
             contact: state.door.as_ref().and_then(Door::take_contact),
         }
     }

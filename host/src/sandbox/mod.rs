@@ -6,6 +6,7 @@
 
 mod binding;
 mod bindings;
+mod budget;
 mod cache;
 mod crash;
 mod door;
@@ -23,21 +24,24 @@ mod plugin;
 mod registry;
 mod spec;
 mod state;
+mod usage;
 mod version;
 mod wasi_http;
 mod worker;
 
 pub use binding::{Answer, Binding, BindingStatus, Refused, Report};
 pub use bindings::SUPPORTED_VERSIONS;
+pub use budget::GuestBounds;
 pub use cache::CompileCache;
 pub use crash::{Gate, QuarantineStatus};
 pub use door::Contact;
 pub use engine::Engine;
-pub use instance::{SendCall, Usage};
+pub use instance::SendCall;
 pub use manifest::{BodyLimit, LengthUnit, Manifest, Rate, SecretWant};
 pub use observer::Observer;
 pub use outcome::{Fault, FaultKind, Health, HealthStatus, Outcome, Problem, RetryScope};
 pub use plugin::{Faults, LoadError, LoadedPlugin};
 pub use registry::{Sandbox, Unavailable};
 pub use spec::ChannelCheck;
+pub use usage::{Resources, Usage};
 pub use version::VersionError;

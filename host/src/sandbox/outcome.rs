@@ -115,6 +115,8 @@ pub enum FaultKind {
     HostCall,
     /// It could not be started (instantiation failed).
     Start,
+    /// Not its fault: all guests together have the memory that they may have.
+    HostMemory,
 }
 
 impl FaultKind {
@@ -129,6 +131,7 @@ impl FaultKind {
             Self::Stack => "stack_limit",
             Self::HostCall => "host_call_limit",
             Self::Start => "start",
+            Self::HostMemory => "host_memory",
         }
     }
 }

@@ -26,13 +26,15 @@ use crate::{
     config::{Channel, Plugin, Tenant},
     egress::Egress,
     generation::Generation,
-    limits,
     store::Lane,
     tasks::Tasks,
 };
 
 /// Instances that are closed at once when the process has as many as it may.
 const EVICT_AT_ONCE: usize = 64;
+
+/// Why a quarantine is over when the binding is.
+const CHANGED: &str = "its configuration or its plugin has changed";
 
 /// Why a lane has no binding now.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -96,9 +98,10 @@ impl Sandbox {
             troubled: Arc::default(),
         });
         let reaped = Arc::downgrade(&sandbox);
+        let every = sandbox.engine.bounds().idle_max / 4;
         tasks.spawn("reaper", async move {
             loop {
-                tokio::time::sleep(limits::INSTANCE_IDLE_MAX / 4).await;
+                tokio::time::sleep(every).await;
                 let Some(sandbox) = reaped.upgrade() else { return };
                 sandbox.reap_idle();
             }
@@ -152,19 +155,21 @@ impl Sandbox {
         );
         let entry = Entry { binding: Arc::clone(&binding), generation: generation.number };
         if let Some(old) = bindings.insert(lane.clone(), entry) {
+            old.binding.forgive(CHANGED);
             old.binding.retire();
         }
         Ok(binding)
     }
 
     fn spec(&self, parts: &Parts<'_>, kv: Arc<Kv>) -> Result<super::binding::Spec, String> {
+        let memory = self.engine.memory.of_channel(parts.config.limits.memory_bytes);
         spec::build(
             &self.egress,
             parts.tenant,
             parts.channel,
             parts.config,
             Arc::clone(parts.plugin),
-            kv,
+            spec::Own { kv, memory },
         )
     }
 
@@ -177,7 +182,7 @@ impl Sandbox {
             if keep {
                 entry.generation = generation.number;
             } else {
-                entry.binding.forgive("its configuration or its plugin has changed");
+                entry.binding.forgive(CHANGED);
                 entry.binding.retire();
                 retired += 1;
             }
@@ -204,9 +209,10 @@ impl Sandbox {
         binding.is_some_and(|binding| binding.forgive("the operator has cleared it"))
     }
 
-    /// Ends the instances that have been idle for [`limits::INSTANCE_IDLE_MAX`].
+    /// Ends the instances that have been idle for as long as they may.
     fn reap_idle(&self) {
-        let Some(cutoff) = Instant::now().checked_sub(limits::INSTANCE_IDLE_MAX) else { return };
+        let idle_max = self.engine.bounds().idle_max;
+        let Some(cutoff) = Instant::now().checked_sub(idle_max) else { return };
         let bindings: Vec<_> =
             self.lock().values().map(|entry| Arc::clone(&entry.binding)).collect();
         for binding in bindings {

@@ -274,6 +274,27 @@ const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        route: Route::AdminBindings,
+        id: "listBindings",
+        summary: "What each channel that was used has used, the greatest first",
+        access: Access::Operators,
+        takes: Takes::Nothing,
+        good: &[("200", "One page.", JSON, Some("BindingsPage"))],
+        bad: &[kinds::INVALID_REQUEST],
+        parameters: &[
+            (
+                ParameterIn::Query,
+                "sort",
+                "By what: cpu, memory, calls, hostCalls, bytesOut, bytesIn, logBytes or instances; \
+                 otherwise cpu.",
+            ),
+            (ParameterIn::Query, "tenant", "Only of the tenant with this id."),
+            (ParameterIn::Query, "plugin", "Only of channels with this plugin."),
+            (ParameterIn::Query, "cursor", "`nextCursor` of the page before."),
+            (ParameterIn::Query, "limit", "Rows of the page, 1 to 200; otherwise 50."),
+        ],
+    },
+    Entry {
         route: Route::AdminPlugins,
         id: "listPlugins",
         summary: "What runs of each plugin, since when, and what became of its files",
