@@ -11,6 +11,7 @@
     reason = "the rules for the host: a test may panic, and is no part of the host"
 )]
 
+mod access;
 mod bad_input;
 mod breakers;
 mod callbacks;
@@ -26,9 +27,11 @@ mod guests;
 mod hostile;
 mod kit;
 mod notify;
+mod odd_requests;
 mod ordering;
 mod quarantine;
 mod reload;
+mod resources;
 mod secrets;
 mod shutdown;
 mod start;

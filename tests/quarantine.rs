@@ -196,6 +196,25 @@ async fn a_mended_file_ends_a_quarantine_and_its_messages_are_delivered() {
 }
 
 #[tokio::test]
+async fn messages_that_have_another_channel_do_not_wait_for_a_quarantine() {
+    let mut folder = Folder::new();
+    fs::write(folder.file("told.wasm"), fixture("told")).unwrap();
+    folder.plugin("told", "source = \"told.wasm\"");
+    folder.channel("told", "fallback = [\"log\"]\n[channel.retry]\nattempts = 1");
+    let host = TestHost::start(folder).await;
+    for number in 0..5 {
+        let answer = host.send("told", &format!("panic {number}")).await;
+        assert_eq!(answer.status, 200, "the other channel has delivered it: {answer:?}");
+    }
+    assert_eq!(host.metric(GONE).await, 1.0);
+    assert_eq!(host.send("told", "good").await.status, 200);
+    let told = "conductor_deliveries_total{plugin=\"told\",outcome=\"unavailable\"}";
+    assert_eq!(host.metric(told).await, 1.0);
+    let log = "conductor_deliveries_total{plugin=\"log\",outcome=\"delivered\"}";
+    assert_eq!(host.metric(log).await, 6.0);
+}
+
+#[tokio::test]
 async fn the_state_of_a_plugin_follows_its_files() {
     let mut folder = Folder::new();
     fs::write(folder.file("plugin.wasm"), fixture("versioned-a")).unwrap();

@@ -157,6 +157,75 @@ async fn degraded_runs_what_is_valid_and_reports_the_rest() {
 }
 
 #[tokio::test]
+async fn degraded_takes_changes_and_refuses_new_mistakes() {
+    let mut host = TestHost::start_with(wrong_in_many_ways(), &["--degraded"]).await;
+    // A change beside the old mistakes comes into force, and the old mistakes are told as before.
+    let before = host.generation().await;
+    let problems = host.health().await["problemCount"].clone();
+    host.channel("log", "name = \"second\"");
+    host.write();
+    eventually("the channel is there", async || {
+        (host.send("second", "x").await.status == 200).then_some(())
+    })
+    .await;
+    let health = host.health().await;
+    assert_eq!(
+        (&health["generation"], &health["status"]),
+        (&json!(before + 1), &json!("degraded"))
+    );
+    assert_eq!(health["problemCount"], problems, "{health}");
+
+    // A new mistake is refused: it would take away what runs.
+    let good = host.channels.clone();
+    host.channel("nonesuch", "name = \"third\"");
+    host.write();
+    host.logged(&["reload: ", "nonesuch"]).await;
+    host.logged(&["reload: rejected"]).await;
+    assert_eq!(host.generation().await, before + 1);
+
+    // One of the old ones is mended, and only the others are left.
+    host.channels = good;
+    host.env("B_KEY", crate::kit::KEY_B);
+    host.write();
+    eventually("tenant B is there", async || {
+        let body = json!({"channel": "log", "message": "x"});
+        let call = host.call("POST", "/notifications").key(crate::kit::KEY_B).json(&body);
+        (call.send().await.status == 200).then_some(())
+    })
+    .await;
+    let health = host.health().await;
+    assert!(health["problemCount"].as_u64() < problems.as_u64(), "{health}");
+    assert!(!health["problems"].to_string().contains("B_KEY"), "{health}");
+}
+
+#[tokio::test]
+async fn a_tenant_without_its_key_does_not_hide_what_is_wrong_with_its_channels() {
+    let mut folder = Folder::new();
+    folder.env = format!("B_KEY={}\n", crate::kit::KEY_B);
+    folder.plugin("webhook", "");
+    folder.channel("webhook", "[channel.options]\nurl = \"ftp://receiver\"\nunsigned = true");
+    let (_folder, ended) = TestHost::refused(folder, &[]).await;
+    for parts in [&["tenants.toml:", "A_KEY"], &["channels.toml:3", "ftp://receiver"]] {
+        let told = ended.stderr.lines().any(|line| parts.iter().all(|part| line.contains(part)));
+        assert!(told, "{parts:?} is not told in:\n{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn check_takes_the_data_folder_from_the_same_file_as_the_start() {
+    let mut folder = Folder::new();
+    folder.env("CONDUCTOR_DATA_DIR", "elsewhere");
+    folder.write();
+    let elsewhere = folder.file("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::set_permissions(&elsewhere, fs::Permissions::from_mode(0o700)).unwrap();
+    let output = conductor(&folder).arg("check").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(elsewhere.join("compiled").exists(), "compiled plugins are kept where the start looks");
+    assert!(!folder.data().exists());
+}
+
+#[tokio::test]
 async fn a_second_process_on_the_same_data_is_refused_and_the_first_is_unharmed() {
     let first = TestHost::start(Folder::new()).await;
     let data = first.data();

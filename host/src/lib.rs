@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod app;
+mod bounded;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -20,5 +21,6 @@ pub mod reload;
 pub mod retention;
 pub mod sandbox;
 pub mod secrets;
+pub mod source;
 pub mod store;
 pub mod tasks;

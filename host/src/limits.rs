@@ -126,11 +126,30 @@ pub const INSTANCES_PER_BINDING_MAX: usize = 2_000;
 /// Live instances of the process. Each takes 4 to 7 memory maps and Linux allows 65,530 a process
 /// (`vm.max_map_count`); measured failure at 9,350.
 pub const INSTANCES_MAX: usize = 4_000;
-/// Live instances of one tenant: half of all, so that one whose plugins all hang leaves room for the
+/// One tenant has at most this part of them, so that one whose plugins all hang leaves room for the
 /// others. Fewer of those plugins that have several memories.
-pub const INSTANCES_PER_TENANT_MAX: usize = INSTANCES_MAX / 2;
+pub const INSTANCES_TENANT_PARTS: usize = 2;
+/// The memory of all guests together, as a part of what the machine or the control group has: the
+/// rest is for the host, its queue and the system's caches.
+pub const GUEST_MEMORY_PERCENT: usize = 75;
+/// What the machine has, if it does not say.
+pub const GUEST_MEMORY_UNKNOWN_MACHINE: usize = 2 * 1024 * MIB;
+/// The floor of `--guest-memory-mib`: one instance of every usual kind.
+pub const GUEST_MEMORY_MIB_MIN: u64 = 64;
+/// The ceiling of `--guest-memory-mib`: 16 TiB, more than a machine has.
+pub const GUEST_MEMORY_MIB_MAX: u64 = 16 * 1024 * 1024;
+/// Beyond this part of it no new instance is started before idle ones have made room, so that those
+/// that work can still grow.
+pub const GUEST_MEMORY_START_PERCENT: usize = 90;
+/// One channel has at most this part of it (and always room for one instance), so that a single one
+/// that takes all it can get leaves room for the others.
+pub const GUEST_MEMORY_CHANNEL_PARTS: usize = 4;
+/// A message whose instance was denied memory for that reason comes back after this.
+pub const GUEST_MEMORY_PAUSE: Duration = Duration::from_secs(1);
 /// Calls after which an instance is replaced: bounds what a leaking guest can pile up.
 pub const INSTANCE_CALLS_MAX: u32 = 1_000;
+/// The ceiling of `--instance-idle-seconds`: longer than an instance lives.
+pub const INSTANCE_IDLE_SECONDS_MAX: u64 = 3_600;
 /// An instance without a call for so long is closed.
 pub const INSTANCE_IDLE_MAX: Duration = Duration::from_mins(1);
 /// An instance is replaced at this age (within 10 %, so that a fleet does not do it at once).
@@ -356,6 +375,19 @@ pub const AUDIT_REFUSALS_EVERY: Duration = Duration::from_mins(1);
 pub const ADMIN_TENANTS_PER_PAGE: usize = 100;
 /// Connections to the listener at the same time.
 pub const CONNECTIONS_MAX: usize = 8_192;
+/// Connections of one source (an IPv4 address, or a /64 of IPv6) at the same time: a quarter, and
+/// more than a proxy keeps open. The next one is closed at once.
+pub const CONNECTIONS_PER_SOURCE_MAX: usize = CONNECTIONS_MAX / 4;
+/// Keys of one source that may be nobody's one after the other: a deployment with a stale key.
+pub const KEY_FAILURES_BURST: u32 = 20;
+/// … and then one in this time.
+pub const KEY_FAILURE_EVERY: Duration = Duration::from_secs(3);
+/// Sources whose failures are counted, 40 bytes each; of what is beyond, those that failed longest
+/// ago are forgotten.
+pub const KEY_FAILURE_SOURCES_MAX: usize = 16_384;
+/// Tenants whose refused calls are events of their own within [`AUDIT_REFUSALS_EVERY`]; those of
+/// others are only counted.
+pub const AUDIT_REFUSED_TENANTS_MAX: usize = 256;
 /// The head of a request must have arrived in this time; also how long a connection may idle.
 pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// The head of a request: line and headers.

@@ -1,6 +1,7 @@
 //! What the operator's key opens: the trail of events, the notifications of all tenants, and what
 //! its submodules are named after.
 
+pub(super) mod bindings;
 pub(super) mod plugins;
 pub(super) mod quarantine;
 pub(super) mod reload;
@@ -18,7 +19,7 @@ use serde::Serialize;
 use super::{
     Shared,
     answer::json,
-    auth::{bearer, is_admin, peer},
+    auth::{Caller, Refused, bearer, is_admin},
     json::shorten,
     kinds,
     listing::{read_limit, read_state},
@@ -41,18 +42,26 @@ impl FromRequestParts<Arc<Shared>> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
-        bearer(&parts.headers)?;
+        if let Err(problem) = bearer(&parts.headers) {
+            return Err(Refused::from(problem).answer(shared, parts));
+        }
         let expected = shared.api.admin_key_hash.as_ref();
         if is_admin(expected, &parts.headers) {
             shared.audit.admin_used(parts, shared.api.clock.now());
             return Ok(Self);
         }
-        shared.audit.refused(kinds::WRONG_KEY, peer(&parts.extensions));
         let detail = match expected {
             Some(_) => "This is for the operator's key only (CONDUCTOR_ADMIN_KEY).",
             None => "No operator's key is set; put CONDUCTOR_ADMIN_KEY into .env and restart.",
         };
-        Err(Problem::new(kinds::WRONG_KEY, detail))
+        // A tenant's key is somebody's, and no guess.
+        let tenant = Caller::identify(shared.api.current.load(), parts).is_ok();
+        let refused = Refused::from(Problem::new(kinds::WRONG_KEY, detail));
+        Err(if tenant {
+            refused.answer_known(shared, parts)
+        } else {
+            refused.answer(shared, parts)
+        })
     }
 }
 

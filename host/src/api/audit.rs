@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
@@ -26,14 +26,16 @@ use crate::{
     clock::UnixMs,
     config::Tenant,
     generation::Generation,
-    limits::{AUDIT_QUEUE_MAX, AUDIT_REFUSALS_EVERY, BUSY_RETRY_AFTER},
+    ids::TenantId,
+    limits::{AUDIT_QUEUE_MAX, AUDIT_REFUSALS_EVERY, AUDIT_REFUSED_TENANTS_MAX, BUSY_RETRY_AFTER},
     store::{EventKind, NewEvent, Store, StoreError},
 };
 
 const HOUR_MS: i64 = 3_600_000;
 
 /// What is counted among the refusals.
-const REFUSALS: [Kind; 3] = [kinds::WRONG_KEY, kinds::WRONG_CONTEXT, kinds::SOURCE_DENIED];
+const REFUSALS: [Kind; 4] =
+    [kinds::WRONG_KEY, kinds::TOO_MANY_FAILURES, kinds::WRONG_CONTEXT, kinds::SOURCE_DENIED];
 
 /// See the module's text.
 pub(super) struct Audit {
@@ -57,7 +59,16 @@ struct Refusals {
     /// Events that found the queue full.
     dropped: AtomicU64,
     last_from: Mutex<Option<IpAddr>>,
+    /// Of tenants whose valid key was refused for where it was used.
+    of_tenants: Mutex<HashMap<(TenantId, &'static str), OfTenant>>,
     any: Notify,
+}
+
+/// Refusals of one tenant and kind.
+#[derive(Default)]
+struct OfTenant {
+    count: u64,
+    last_from: Option<IpAddr>,
 }
 
 impl Audit {
@@ -120,11 +131,22 @@ impl Audit {
         }
     }
 
-    /// A request was refused; some kinds are counted.
-    pub(super) fn refused(&self, kind: Kind, peer: Option<IpAddr>) {
+    /// A request was refused; some kinds are counted. `tenant`: whose key it had.
+    pub(super) fn refused(&self, kind: Kind, peer: Option<IpAddr>, tenant: Option<TenantId>) {
+        if let Some(tenant) = tenant {
+            let mut all = lock(&self.shared.of_tenants);
+            let place = (tenant, kind.slug);
+            if all.len() < AUDIT_REFUSED_TENANTS_MAX || all.contains_key(&place) {
+                let of_tenant = all.entry(place).or_default();
+                of_tenant.count += 1;
+                of_tenant.last_from = peer;
+                self.shared.any.notify_one();
+                return;
+            }
+        }
         let index = REFUSALS.iter().position(|counted| *counted == kind);
         let Some(count) = index.and_then(|index| self.shared.counts.get(index)) else { return };
-        *self.shared.last_from.lock().unwrap_or_else(PoisonError::into_inner) = peer;
+        *lock(&self.shared.last_from) = peer;
         count.fetch_add(1, Ordering::Relaxed);
         self.shared.any.notify_one();
     }
@@ -153,6 +175,23 @@ impl Audit {
             self.shared.any.notify_one();
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The event about a key that is valid, and was used where it is not.
+fn of_tenant(tenant: TenantId, slug: &str, refused: &OfTenant) -> NewEvent {
+    let (kind, where_from) = if slug == kinds::WRONG_CONTEXT.slug {
+        (EventKind::ContextMismatch, "at a host name or port of another tenant")
+    } else {
+        (EventKind::Security, "from an address that is not among the tenant's sources")
+    };
+    let last = refused.last_from.map_or_else(String::new, |last| format!("; the last from {last}"));
+    let detail =
+        format!("{slug}: the tenant's key was used {where_from}, {} time(s){last}", refused.count);
+    NewEvent { kind, tenant: Some(tenant), notification: None, detail: Some(detail) }
 }
 
 /// Whether this is the first use in its hour; of many at the same time one is.
@@ -209,6 +248,10 @@ impl Writer {
         if dropped > 0 {
             tracing::warn!(dropped, "events were not written: too many at once");
         }
+        let of_tenants = std::mem::take(&mut *lock(&self.refusals.of_tenants));
+        for ((tenant, slug), refused) in of_tenants {
+            self.record(of_tenant(tenant, slug, &refused)).await;
+        }
         let counts = self.refusals.counts.iter().map(|count| count.swap(0, Ordering::Relaxed));
         let words: Vec<String> = REFUSALS
             .iter()
@@ -219,7 +262,7 @@ impl Writer {
         if words.is_empty() {
             return;
         }
-        let last = *self.refusals.last_from.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = *lock(&self.refusals.last_from);
         let last = last.map_or_else(String::new, |last| format!("; the last from {last}"));
         let detail = format!("requests refused: {}{last}", words.join(", "));
         let kind = EventKind::Security;

@@ -12,8 +12,16 @@ use axum::{
 };
 use subtle::ConstantTimeEq;
 
-use super::{Shared, kinds, problem::Problem};
-use crate::{config::Tenant, generation::Generation, ids::Digest};
+use super::{
+    Shared, kinds,
+    problem::{Kind, Problem},
+};
+use crate::{
+    config::Tenant,
+    generation::Generation,
+    ids::{Digest, TenantId},
+    observe::RefusedWord,
+};
 
 /// The two ends of the connection, as the server saw them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,15 +45,59 @@ impl FromRequestParts<Arc<Shared>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<Shared>) -> Result<Self, Problem> {
-        let caller = Self::identify(state.api.current.load(), parts);
-        match &caller {
+        match Self::identify(state.api.current.load(), parts) {
             Ok((caller, key_hash)) => {
                 let now = state.api.clock.now();
-                state.audit.key_used(&caller.generation, &caller.tenant, key_hash, parts, now);
+                state.audit.key_used(&caller.generation, &caller.tenant, &key_hash, parts, now);
+                Ok(caller)
             }
-            Err(problem) => state.audit.refused(problem.kind(), peer(&parts.extensions)),
+            Err(refused) => Err(refused.answer(state, parts)),
         }
-        Ok(caller?.0)
+    }
+}
+
+/// A call that is refused for what it shows of itself.
+#[derive(Debug)]
+pub(super) struct Refused {
+    problem: Problem,
+    /// Whose key it has, if it is a tenant's.
+    tenant: Option<TenantId>,
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self { problem, tenant: None }
+    }
+}
+
+impl Refused {
+    /// Counts it, and gives the answer.
+    pub(super) fn answer(mut self, shared: &Shared, parts: &Parts) -> Problem {
+        if self.problem.kind() == kinds::WRONG_KEY
+            // The operator's own key, where a tenant's belongs, is no guess.
+            && !is_admin(shared.api.admin_key_hash.as_ref(), &parts.headers)
+            && let Some(slowed) =
+                shared.guesses.failed(peer(&parts.extensions), shared.api.clock.now())
+        {
+            self.problem = slowed;
+        }
+        self.answer_known(shared, parts)
+    }
+
+    /// The same for a key that is somebody's: it is no guess.
+    pub(super) fn answer_known(self, shared: &Shared, parts: &Parts) -> Problem {
+        let Self { problem, tenant } = self;
+        shared.audit.refused(problem.kind(), peer(&parts.extensions), tenant);
+        if let Some(word) = RefusedWord::of(problem.kind()) {
+            shared.api.metrics.refused(word);
+        }
+        problem
+    }
+}
+
+impl RefusedWord {
+    fn of(kind: Kind) -> Option<Self> {
+        Self::ALL.iter().copied().find(|word| word.word() == kind.slug)
     }
 }
 
@@ -57,7 +109,7 @@ impl Caller {
     pub(super) fn identify(
         generation: Arc<Generation>,
         parts: &Parts,
-    ) -> Result<(Self, [u8; 32]), Problem> {
+    ) -> Result<(Self, [u8; 32]), Refused> {
         let key = bearer(&parts.headers)?;
         let key_hash = Digest::of(key.as_bytes()).0;
         let tenant = generation.tenant_by_key(&key_hash).cloned();
@@ -68,8 +120,9 @@ impl Caller {
                  tenants.toml names.",
             )
         })?;
-        check_context(&generation, &tenant, parts)?;
-        check_source(&tenant, peer(&parts.extensions))?;
+        let checked = check_context(&generation, &tenant, parts)
+            .and_then(|()| check_source(&tenant, peer(&parts.extensions)));
+        checked.map_err(|problem| Refused { problem, tenant: Some(tenant.id) })?;
         Ok((Self { generation, tenant }, key_hash))
     }
 }

@@ -97,6 +97,7 @@ fn route_of(method: &Method, path: &str) -> Route {
         "/events" if get => Route::Events,
         "/admin/audit" if get => Route::AdminAudit,
         "/admin/notifications" if get => Route::AdminList,
+        "/admin/bindings" if get => Route::AdminBindings,
         "/admin/plugins" if get => Route::AdminPlugins,
         "/admin/quarantine" if get => Route::AdminQuarantine,
         "/admin/quarantine" if method == Method::DELETE => Route::AdminReleaseAll,

@@ -250,7 +250,7 @@ pub(super) struct EventView {
     /// When.
     at: String,
     /// notification.accepted, .delivered, .retrying, .dead, .cancelled, .replayed or .lost; key-used,
-    /// admin, security, plugin.quarantined or plugin.released.
+    /// admin, security, security.context-mismatch, plugin.quarantined or plugin.released.
     r#type: String,
     /// Which notification or parent it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -300,7 +300,8 @@ fn name_of(kind: EventKind) -> String {
         | EventKind::Host
         | EventKind::Quarantined
         | EventKind::Released
-        | EventKind::RolledBack => String::from(kind.word()),
+        | EventKind::RolledBack
+        | EventKind::ContextMismatch => String::from(kind.word()),
     }
 }
 

@@ -10,15 +10,16 @@ use std::{
 
 use axum::{
     body::Body,
-    extract::State,
-    http::{HeaderMap, Response, StatusCode},
+    extract::{Request, State},
+    http::{Response, StatusCode},
+    response::IntoResponse,
 };
 use serde::Serialize;
 
 use super::{
     Shared,
     answer::json,
-    auth::is_admin,
+    auth::{Caller, bearer, is_admin},
     fits::{digest_of, manifest_of},
     kinds,
     problem::Problem,
@@ -30,8 +31,8 @@ use crate::{
     ids::PluginName,
     limits::{SECURITY_ALARM_FOR, UNAVAILABLE_RETRY_AFTER},
     observe::{
-        BindingReport, BreakerReport, BreakersReport, ReloadOutcome, ReloadReport, SecurityAlarm,
-        TaskFailure,
+        BindingReport, BreakerReport, BreakersReport, GuestsReport, ReloadOutcome, ReloadReport,
+        SecurityAlarm, TaskFailure,
     },
     store::{Counters, Health},
 };
@@ -86,6 +87,8 @@ pub(super) struct HealthView {
     security_alarms: Vec<AlarmView>,
     /// Background tasks that ended although they should not have.
     tasks_ended: Vec<TaskView>,
+    /// What all guests have, and what they may have.
+    guests: GuestsView,
     /// How many notifications are in each state.
     #[serde(skip_serializing_if = "Option::is_none")]
     queue: Option<QueueView>,
@@ -209,6 +212,27 @@ struct TaskView {
     why: Option<String>,
 }
 
+/// What all guests have together.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct GuestsView {
+    /// Live instances.
+    instances: usize,
+    /// As many as there may be.
+    instances_max: usize,
+    /// Their memory, in bytes.
+    memory_bytes: usize,
+    /// As much as they may have.
+    memory_bytes_max: usize,
+}
+
+impl From<GuestsReport> for GuestsView {
+    fn from(report: GuestsReport) -> Self {
+        let GuestsReport { instances, instances_max, memory_bytes, memory_bytes_max } = report;
+        Self { instances, instances_max, memory_bytes, memory_bytes_max }
+    }
+}
+
 /// Notifications by state.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct QueueView {
@@ -221,11 +245,18 @@ pub(super) struct QueueView {
 }
 
 /// How the host is: 200 as long as it answers at all.
-pub(super) async fn health(
-    State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
-) -> Response<Body> {
-    let admin = is_admin(shared.api.admin_key_hash.as_ref(), &headers);
+pub(super) async fn health(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
+    let (parts, _) = request.into_parts();
+    let admin = is_admin(shared.api.admin_key_hash.as_ref(), &parts.headers);
+    if !admin && bearer(&parts.headers).is_ok() {
+        // The answer tells whether a key is the operator's: it is no place to guess for nothing.
+        if let Err(refused) = Caller::identify(shared.api.current.load(), &parts) {
+            let problem = refused.answer(&shared, &parts);
+            if problem.kind() == kinds::TOO_MANY_FAILURES {
+                return problem.into_response();
+            }
+        }
+    }
     let generation = shared.api.current.load();
     let totals = shared.api.store.totals().await.ok();
     let reports = (shared.api.bindings)();
@@ -289,6 +320,7 @@ fn look(
             .into_iter()
             .map(|failure| TaskView::of(failure, admin))
             .collect(),
+        guests: (shared.api.guests)().into(),
         queue: totals.map(QueueView::from),
     }
 }

@@ -71,6 +71,8 @@ kinds! {
     DELIVERY_FAILED = FAILED_DEPENDENCY, "delivery-failed", "The notification was given up";
     /// Too many requests a second.
     RATE_LIMITED = TOO_MANY_REQUESTS, "rate-limited", "Too many requests";
+    /// Too many keys that are nobody's.
+    TOO_MANY_FAILURES = TOO_MANY_REQUESTS, "too-many-failures", "Too many keys were not valid";
     /// Too many live notifications.
     QUEUE_FULL = TOO_MANY_REQUESTS, "queue-full", "The tenant's queue is full";
     /// Too many streams of events.

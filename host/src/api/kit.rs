@@ -186,6 +186,7 @@ impl Host {
             stopping: CancellationToken::new(),
             admin_key_hash: Some(Digest::of(b"admin").0),
             bindings: Arc::new(Vec::new),
+            guests: Arc::new(crate::observe::GuestsReport::default),
             breakers: Arc::new(crate::observe::BreakersReport::default),
             operate: Arc::new(Idle),
         };

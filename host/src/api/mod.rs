@@ -20,6 +20,7 @@ mod fields;
 mod fits;
 mod group;
 mod group_view;
+mod guesses;
 mod health;
 mod idempotency;
 mod json;
@@ -65,7 +66,7 @@ use crate::{
     clock::Clock,
     generation::Current,
     ids::{ChannelName, TenantId},
-    observe::{BindingReport, BreakersReport, HealthBoard, Metrics, ReloadOutcome},
+    observe::{BindingReport, BreakersReport, GuestsReport, HealthBoard, Metrics, ReloadOutcome},
     outcomes::Outcomes,
     store::Store,
     tasks::Tasks,
@@ -92,6 +93,8 @@ pub struct ApiState {
     pub admin_key_hash: Option<[u8; 32]>,
     /// How the channels are.
     pub bindings: Arc<dyn Fn() -> Vec<BindingReport> + Send + Sync>,
+    /// What all guests have.
+    pub guests: Arc<dyn Fn() -> GuestsReport + Send + Sync>,
     /// What writes the surface's events down runs among these.
     pub tasks: Tasks,
     /// The breakers that are not closed.
@@ -132,6 +135,7 @@ pub(crate) struct Shared {
     origins: cors::Origins,
     audit: audit::Audit,
     streams: events::Streams,
+    guesses: guesses::Guesses,
 }
 
 /// The whole surface: the routes, and what happens around every request. Cheap to clone.
@@ -150,6 +154,7 @@ impl Surface {
             api: state,
             audit,
             streams: events::Streams::default(),
+            guesses: guesses::Guesses::default(),
             rates: rate::Rates::default(),
             answering: idempotency::Answering::default(),
             origins: cors::Origins::default(),
@@ -162,6 +167,7 @@ impl Surface {
             .route("/notifications/{id}/replay", post(replay::replay))
             .route("/events", get(events::follow))
             .route("/admin/audit", get(admin::audit))
+            .route("/admin/bindings", get(admin::bindings::list))
             .route("/admin/notifications", get(admin::list))
             .route("/admin/plugins", get(admin::plugins::list))
             .route(

@@ -79,6 +79,7 @@ fn components() -> Components {
     add::<replay::ReplayView>(&mut schemas);
     add::<events::EventView>(&mut schemas);
     add::<admin::AdminPage>(&mut schemas);
+    add::<admin::bindings::BindingsPage>(&mut schemas);
     add::<admin::plugins::PluginsView>(&mut schemas);
     add::<admin::quarantine::QuarantinePage>(&mut schemas);
     add::<admin::quarantine::ReleasedView>(&mut schemas);

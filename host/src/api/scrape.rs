@@ -15,6 +15,7 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response<Body>
     // A store that does not answer is seen in health; the other numbers are needed then most.
     let totals = shared.api.store.totals().await.ok();
     shared.api.metrics.tasks(shared.api.tasks.running());
+    shared.api.metrics.guests(&(shared.api.guests)());
     let mut response = Response::new(Body::from(shared.api.metrics.encode(totals)));
     response.headers_mut().insert(
         header::CONTENT_TYPE,

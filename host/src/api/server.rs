@@ -17,13 +17,17 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 
+use places::{Place, Sources};
+
 use super::auth::Ends;
-use crate::limits;
+use crate::{limits, source::Source};
+
+mod places;
 
 /// After an accept that failed for want of file descriptors, the next try waits this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -35,6 +39,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 pub struct ServerLimits {
     /// Connections at the same time; the next one waits in the kernel's queue.
     pub connections_max: u32,
+    /// Connections of one source at the same time; the next one is closed.
+    pub connections_per_source_max: u32,
     /// How long the head of a request may take, and how long a connection may be idle.
     pub header_read_timeout: Duration,
     /// How long requests in flight may take once the host stops.
@@ -45,6 +51,8 @@ impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             connections_max: u32::try_from(limits::CONNECTIONS_MAX).unwrap_or(u32::MAX),
+            connections_per_source_max: u32::try_from(limits::CONNECTIONS_PER_SOURCE_MAX)
+                .unwrap_or(u32::MAX),
             header_read_timeout: limits::HEADER_READ_TIMEOUT,
             grace: limits::SHUTDOWN_GRACE,
         }
@@ -88,12 +96,13 @@ pub async fn serve(
     limits: ServerLimits,
 ) {
     let places = Arc::new(Semaphore::new(usize::try_from(limits.connections_max).unwrap_or(0)));
+    let sources = Sources::new(limits.connections_per_source_max);
     let connections = Connections { builder: Arc::new(builder(limits)), surface, stopping, limits };
     loop {
         let accepted = tokio::select! {
             biased;
             () = connections.stopping.cancelled() => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &places, &sources) => accepted,
         };
         if let Some((stream, ends, place)) = accepted {
             tasks.spawn(connections.clone().serve(stream, ends, place));
@@ -109,11 +118,16 @@ pub async fn serve(
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> Option<(TcpStream, Ends, OwnedSemaphorePermit)> {
+    sources: &Sources,
+) -> Option<(TcpStream, Ends, Place)> {
     // The semaphore is never closed.
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
+    let permit = Arc::clone(places).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, peer)) => {
+            let Some(place) = sources.enter(Source::from(peer.ip()), permit) else {
+                tracing::debug!(%peer, "a connection was closed: its source has too many");
+                return None;
+            };
             let local = stream.local_addr().ok()?;
             // Answers are small and wait for nothing.
             if let Err(error) = stream.set_nodelay(true) {
@@ -156,7 +170,7 @@ struct Connections<S> {
 }
 
 impl<S: Answers> Connections<S> {
-    async fn serve(self, stream: TcpStream, ends: Ends, place: OwnedSemaphorePermit) {
+    async fn serve(self, stream: TcpStream, ends: Ends, place: Place) {
         let asked = AtomicBool::new(false);
         let service = service_fn(|request: Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);

@@ -232,6 +232,7 @@ fn unwell() -> Host {
             detail: Some(String::from("private-detail")),
             strikes: 5,
             quarantine: None,
+            resources: crate::observe::ResourcesReport::default(),
             instances: 0,
             in_flight: 0,
         }]

@@ -24,13 +24,14 @@ use crate::{
     ids::Digest,
     limits,
     observe::{
-        BindingReport, BreakerReport, BreakersReport, HealthBoard, Metrics, QuarantineReport,
+        BindingReport, BreakerReport, BreakersReport, GuestsReport, HealthBoard, Metrics,
+        QuarantineReport, ResourcesReport,
     },
     outcomes::Outcomes,
     plugin_files::LastGood,
     reload::{self, Reloader, Trigger},
     retention::{self, Retention},
-    sandbox::{CompileCache, Engine, Sandbox},
+    sandbox::{self, CompileCache, Engine, GuestBounds, Sandbox},
     store::{Store, memory::MemoryStore, sqlite::SqliteStore},
     tasks::Tasks,
 };
@@ -57,6 +58,8 @@ pub struct Options {
     pub extra_roots_pem: Vec<u8>,
     /// For how long notifications and events are kept.
     pub retention: Retention,
+    /// What all guests may take together.
+    pub guests: GuestBounds,
 }
 
 /// Why the host did not start, or ended.
@@ -108,8 +111,8 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
         security.clone(),
     );
 
-    let engine =
-        Engine::new().map_err(|error| start_error("the sandbox")(&format!("{error:#}")))?;
+    let engine = Engine::new(options.guests)
+        .map_err(|error| start_error("the sandbox")(&format!("{error:#}")))?;
     let egress = Egress::new(&options.extra_roots_pem)
         .map_err(|error| start_error("outbound TLS")(&error))?;
     let sandbox = Sandbox::new(
@@ -191,6 +194,7 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
         stopping: stopping.clone(),
         admin_key_hash: admin_key_hash(&options),
         bindings: bindings(&sandbox),
+        guests: guests(&engine),
         tasks: tasks.clone(),
         breakers: breakers(&dispatching),
         operate: Arc::new(operate::Operations {
@@ -202,6 +206,7 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
     };
     let address = listener.local_addr().map_err(|error| start_error("the listener")(&error))?;
     report::started(&current.load(), address);
+    report::guests(&current.load(), options.guests);
     started(address);
     let surface = api::Surface::new(state);
     let server = api::server::serve(
@@ -285,10 +290,37 @@ fn bindings(sandbox: &Arc<Sandbox>) -> Arc<dyn Fn() -> Vec<BindingReport> + Send
                     opens_in: quarantine.opens_in,
                     failed_probes: quarantine.failed_probes,
                 }),
+                resources: resources(&status.resources),
                 instances: status.instances,
                 in_flight: status.in_flight,
             })
             .collect()
+    })
+}
+
+const fn resources(used: &sandbox::Resources) -> ResourcesReport {
+    ResourcesReport {
+        calls: used.calls,
+        cpu: used.cpu,
+        memory_bytes_peak: used.memory_bytes_peak,
+        host_calls: used.host_calls,
+        bytes_out: used.bytes_out,
+        bytes_in: used.bytes_in,
+        log_bytes: used.log_bytes,
+        log_lines_dropped: used.log_lines_dropped,
+    }
+}
+
+fn guests(engine: &Arc<Engine>) -> Arc<dyn Fn() -> GuestsReport + Send + Sync> {
+    let engine = Arc::clone(engine);
+    Arc::new(move || {
+        let (memory_bytes, memory_bytes_max) = engine.memory();
+        GuestsReport {
+            instances: engine.instances_live(),
+            instances_max: engine.bounds().instances_max,
+            memory_bytes,
+            memory_bytes_max,
+        }
     })
 }
 
@@ -355,7 +387,11 @@ pub struct Checked {
 ///
 /// # Errors
 /// All that is wrong.
-pub async fn check(config_dir: PathBuf, data_dir: PathBuf) -> Result<Checked, Error> {
+pub async fn check(
+    config_dir: PathBuf,
+    data_dir: PathBuf,
+    guests: GuestBounds,
+) -> Result<Checked, Error> {
     let clock = Clock::system();
     let health = Arc::new(HealthBoard::default());
     let tasks = Tasks::new(Arc::clone(&health), clock.clone());
@@ -365,7 +401,7 @@ pub async fn check(config_dir: PathBuf, data_dir: PathBuf) -> Result<Checked, Er
     let metrics = Arc::new(Metrics::new());
     let observers = observers::Observers::new(metrics, health, triggers, trail, security);
     let engine =
-        Engine::new().map_err(|error| start_error("the sandbox")(&format!("{error:#}")))?;
+        Engine::new(guests).map_err(|error| start_error("the sandbox")(&format!("{error:#}")))?;
     let egress = Egress::new(&[]).map_err(|error| start_error("outbound TLS")(&error))?;
     let sandbox = Sandbox::new(Arc::clone(&engine), egress, Arc::new(observers), tasks);
     let mut reloader = Reloader::new(reload::Parts {

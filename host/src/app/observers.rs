@@ -17,7 +17,7 @@ use crate::{
     limits,
     observe::{
         BreakerWord, EgressOutcome, Fault as FaultWord, HealthBoard, Metrics,
-        Refusal as RefusalWord, ReloadOutcome, ReloadReport, ThrottleWord,
+        Refusal as RefusalWord, ReloadOutcome, ReloadReport, ThrottleWord, Used,
     },
     reload::{self, Outcome, Report, Trial, Trigger},
     sandbox::{self, Fault, FaultKind, LoadedPlugin, Refusal, Usage},
@@ -88,9 +88,16 @@ impl sandbox::Observer for Observers {
     }
 
     fn call(&self, plugin: &PluginName, usage: &Usage) {
-        if usage.log_lines_dropped > 0 {
-            self.metrics.log_lines_dropped(plugin, usage.log_lines_dropped);
-        }
+        self.metrics.plugin(plugin).used(&Used {
+            cpu: usage.cpu,
+            memory_bytes_peak: u64::try_from(usage.memory_bytes_peak).unwrap_or(u64::MAX),
+            host_calls: usage.host_calls,
+            bytes_out: usage.bytes_out,
+            bytes_in: usage.bytes_in,
+            log_bytes: usage.log_bytes,
+            log_lines_dropped: usage.log_lines_dropped,
+            starved: usage.starved,
+        });
     }
 
     fn fault(&self, plugin: &PluginName, kind: FaultKind) {
@@ -101,7 +108,7 @@ impl sandbox::Observer for Observers {
             FaultKind::Memory => FaultWord::Memory,
             FaultKind::Stack => FaultWord::Stack,
             FaultKind::HostCall => FaultWord::HostCall,
-            FaultKind::Start => FaultWord::Start,
+            FaultKind::Start | FaultKind::HostMemory => FaultWord::Start,
         };
         self.metrics.fault(plugin, word);
     }

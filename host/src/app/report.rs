@@ -6,6 +6,7 @@ use crate::{
     config::{Channel, GrantMode, Tenant},
     generation::Generation,
     ids::PluginName,
+    sandbox::GuestBounds,
 };
 
 /// Tenants that are listed one by one; of more, only how many there are.
@@ -58,6 +59,24 @@ pub(crate) fn unenforced(generation: &Generation) -> Vec<&PluginName> {
     let plugins = generation.config.plugins.values();
     let report_only = plugins.filter(|plugin| plugin.grants.mode == GrantMode::ReportOnly);
     report_only.map(|plugin| &plugin.name).collect()
+}
+
+/// Logs what all guests may take, beside what the limits of their channels come to.
+pub(super) fn guests(generation: &Generation, bounds: GuestBounds) {
+    const MIB: usize = 1024 * 1024;
+    let config = &generation.config;
+    let channels = config.tenants.values().flat_map(|tenant| tenant.channels.values());
+    let by_caps = channels
+        .filter_map(|channel| config.plugins.get(&channel.plugin))
+        .map(|plugin| plugin.limits.memory_bytes.saturating_mul(plugin.limits.instances_max))
+        .fold(0, usize::saturating_add);
+    tracing::info!(
+        guest_memory_mib = bounds.memory_bytes_max / MIB,
+        instances_max = bounds.instances_max,
+        by_caps_mib = by_caps / MIB,
+        "all plugins together have at most this memory, whatever the limits of single channels \
+         come to"
+    );
 }
 
 fn channels(tenant: &Tenant) -> String {

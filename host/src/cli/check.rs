@@ -5,10 +5,10 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 
-use super::{ConfigDir, console, exit};
+use super::{ConfigDir, GuestOptions, console, exit};
 use crate::{
     app::{self, Checked},
-    config::Problem,
+    config::{self, Environment, Problem},
 };
 
 #[derive(Args, Debug)]
@@ -18,12 +18,21 @@ pub(super) struct Options {
     /// Where compiled plugins are kept [default: `data` in the config folder]
     #[arg(long, value_name = "DIR", env = "CONDUCTOR_DATA_DIR")]
     data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    guests: GuestOptions,
 }
 
 pub(super) fn run(options: Options) -> u8 {
     let dir = options.config.config_dir;
     let dir = std::path::absolute(&dir).unwrap_or(dir);
-    let data_dir = options.data_dir.unwrap_or_else(|| dir.join("data"));
+    let data_dir = match options.data_dir {
+        Some(data_dir) => data_dir,
+        // A file that cannot be read is reported with everything else that is wrong.
+        None => Environment::of_process(Some(&dir.join(config::DOTENV_FILE)))
+            .ok()
+            .and_then(|environment| Some(dir.join(environment.get("CONDUCTOR_DATA_DIR")?)))
+            .unwrap_or_else(|| dir.join("data")),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -31,7 +40,7 @@ pub(super) fn run(options: Options) -> u8 {
             return exit::FAILURE;
         }
     };
-    match runtime.block_on(app::check(dir, data_dir)) {
+    match runtime.block_on(app::check(dir, data_dir, options.guests.bounds())) {
         Ok(checked) => {
             print(&checked);
             exit::OK

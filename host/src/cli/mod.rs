@@ -13,12 +13,13 @@ mod remote;
 mod replay;
 mod send;
 mod serve;
+mod status;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand, builder::FalseyValueParser};
 
-use crate::limits;
+use crate::{limits, sandbox::GuestBounds};
 
 /// Exit codes (sysexits.h where it has one).
 pub mod exit {
@@ -60,6 +61,8 @@ enum Command {
     Send(send::Options),
     /// Sends again what a running host has given up: one notification, or all dead ones
     Replay(replay::Options),
+    /// Says in a few lines how a running host is
+    Status(status::Options),
     /// Lists the channels of a running host that are in quarantine, or ends their quarantine
     Quarantine(quarantine::Options),
     /// Copies the queue to a file; can run beside the host
@@ -78,6 +81,41 @@ struct ConfigDir {
     /// The folder with plugins.toml, tenants.toml, channels.toml and .env
     #[arg(long, value_name = "DIR", env = "CONDUCTOR_CONFIG_DIR", default_value = ".")]
     config_dir: PathBuf,
+}
+
+/// What all plugins may take together.
+#[derive(Args, Clone, Copy, Debug)]
+struct GuestOptions {
+    /// Memory of all plugins together, in MiB [default: three quarters of what the machine or its
+    /// control group has]
+    #[arg(long, value_name = "MIB", env = "CONDUCTOR_GUEST_MEMORY_MIB",
+          value_parser = clap::value_parser!(u64)
+              .range(limits::GUEST_MEMORY_MIB_MIN..=limits::GUEST_MEMORY_MIB_MAX))]
+    guest_memory_mib: Option<u64>,
+    /// Instances of all plugins together
+    #[arg(long, value_name = "COUNT", env = "CONDUCTOR_INSTANCES_MAX",
+          default_value_t = limits::INSTANCES_MAX as u64,
+          value_parser = clap::value_parser!(u64).range(1..=limits::INSTANCES_MAX as u64))]
+    instances_max: u64,
+    /// An instance without a message for so many seconds is closed
+    #[arg(long, value_name = "SECONDS", env = "CONDUCTOR_INSTANCE_IDLE_SECONDS",
+          default_value_t = limits::INSTANCE_IDLE_MAX.as_secs(),
+          value_parser = clap::value_parser!(u64).range(1..=limits::INSTANCE_IDLE_SECONDS_MAX))]
+    instance_idle_seconds: u64,
+}
+
+impl GuestOptions {
+    fn bounds(self) -> GuestBounds {
+        let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let defaults = GuestBounds::default();
+        GuestBounds {
+            instances_max: size(self.instances_max),
+            memory_bytes_max: self
+                .guest_memory_mib
+                .map_or(defaults.memory_bytes_max, |mib| size(mib.saturating_mul(1024 * 1024))),
+            idle_max: Duration::from_secs(self.instance_idle_seconds),
+        }
+    }
 }
 
 /// Options of `serve`.
@@ -113,6 +151,8 @@ struct ServeOptions {
     /// A PEM file with root certificates to trust for outbound TLS, besides the system's
     #[arg(long, value_name = "FILE", env = "CONDUCTOR_EXTRA_CA_FILE")]
     extra_ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    guests: GuestOptions,
 }
 
 /// The engines of the queue.
@@ -143,6 +183,7 @@ pub fn run() -> ExitCode {
         Some(Command::Check(options)) => check::run(options),
         Some(Command::Send(options)) => send::run(options),
         Some(Command::Replay(options)) => replay::run(options),
+        Some(Command::Status(options)) => status::run(options),
         Some(Command::Quarantine(options)) => quarantine::run(options),
         Some(Command::Backup(options)) => backup::run_backup(options),
         Some(Command::Restore(options)) => backup::run_restore(options),

@@ -113,6 +113,7 @@ fn prepare(options: ServeOptions) -> Result<(app::Options, FirstRun), String> {
             notifications: Duration::from_hours(24 * u64::from(options.retention_days)),
             events: Duration::from_hours(24 * u64::from(options.audit_retention_days)),
         },
+        guests: options.guests.bounds(),
     };
     Ok((options, made))
 }

@@ -16,11 +16,9 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header};
 
-use super::{
-    bounded::Bounded,
-    delivery::{Completed, End, Starter, give},
-};
+use super::delivery::{Completed, End, Starter, give};
 use crate::{
+    bounded::Bounded,
     clock::{Clock, UnixMs},
     config::{Callback, Channel, Grants, Object, Origin, RetryPolicy},
     egress::{

@@ -19,7 +19,7 @@ use crate::{
     envelope::Envelope,
     generation::Generation,
     ids::PluginName,
-    sandbox::{Answer, Refused, Report, SendCall, Unavailable},
+    sandbox::{self, Answer, Refused, Report, SendCall, Unavailable},
     store::Leased,
 };
 
@@ -236,6 +236,10 @@ impl Starter {
             // Waiting for somebody to mend the channel is for those who have no other.
             if let Some((code, detail)) = self.guards.stopped(lane, now) {
                 return Err(Box::new(End::Misconfigured { code, detail, probe: false }));
+            }
+            if matches!(self.dispatch.sandbox.gate(lane), sandbox::Gate::Quarantined(_)) {
+                let detail = "its plugin fails again and again; the next channel takes over";
+                return Err(Box::new(hopeless("unavailable", "quarantined", String::from(detail))));
             }
         }
         let target = envelope.target_id.as_deref();

@@ -21,12 +21,12 @@ use news::{News, What};
 use super::{
     Observer,
     alarms::{Alarm, Basis, BreakerScope, BreakerStatus, Breakers, Reason},
-    bounded::Bounded,
     breaker::{Breaker, Change, Pass, Signal},
     bucket::Fill,
     signals::{self, Signals},
 };
 use crate::{
+    bounded::Bounded,
     clock::UnixMs,
     config::{Channel, ThrottleScope},
     generation::Generation,
@@ -233,6 +233,12 @@ impl Guards {
     /// Messages of this lane may go on to another channel.
     pub(super) fn has_fallback(&self, lane: &Lane) {
         self.lock().lanes.get_or_insert(lane, LaneGuard::default).has_fallback = true;
+    }
+
+    /// Whether messages of this lane may go on to another channel.
+    pub(super) fn leads_on(&self, lane: &Lane, channel: &Channel) -> bool {
+        !channel.fallback.is_empty()
+            || self.lock().lanes.get_mut(lane).is_some_and(|guard| guard.has_fallback)
     }
 
     /// Why a lane is stopped as misconfigured, unless it is time to look whether it still is.

@@ -10,7 +10,6 @@
 //! channel, a callback) is accepted in the transaction of that end.
 
 mod alarms;
-mod bounded;
 mod breaker;
 mod bucket;
 mod callbacks;

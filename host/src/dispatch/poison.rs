@@ -7,8 +7,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::bounded::Bounded;
 use crate::{
+    bounded::Bounded,
     ids::{Digest, NotificationId},
     limits,
     sandbox::{FaultKind, Outcome, Report},
@@ -45,7 +45,7 @@ impl Poison {
             | FaultKind::Stack
             | FaultKind::HostCall => {}
             // These can come from a slow provider, or from the plugin alone.
-            FaultKind::Timeout | FaultKind::Start => return false,
+            FaultKind::Timeout | FaultKind::Start | FaultKind::HostMemory => return false,
         }
         let suspect = (id, life);
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -111,6 +111,7 @@ pub(super) fn decide(outcome: &Outcome, case: &Case) -> Verdict {
                     "limit"
                 }
                 FaultKind::Trap | FaultKind::Start => "crashed",
+                FaultKind::HostMemory => "unavailable",
             },
             code: Some(fault.kind.as_str().to_owned()),
             detail: Some(match case.poison {
@@ -123,6 +124,9 @@ pub(super) fn decide(outcome: &Outcome, case: &Case) -> Verdict {
             }),
             next: match case.poison {
                 true => Next::Dead,
+                false if fault.kind == FaultKind::HostMemory => {
+                    again(case, Some(limits::GUEST_MEMORY_PAUSE))
+                }
                 // The attempt was the host's question and costs the message nothing. It comes back
                 // a little later than the others, so that it is not the next to be asked.
                 false => again(case, case.quarantined_for.map(|left| left + QUARANTINE_REAR)),

@@ -208,7 +208,11 @@ fn gate(generation: &Generation, starter: &Starter, lane: &Lane, now: UnixMs) ->
                 sandbox::Gate::Probe => 1,
                 // The probe is this lane's own: its end brings the lane back.
                 sandbox::Gate::Probing => return Gate::Room(0),
-                sandbox::Gate::Closed(until) => {
+                // Its messages that have another channel need not wait.
+                sandbox::Gate::Quarantined(_) if starter.guards.leads_on(lane, channel) => {
+                    limits::FALLBACK_SWEEP
+                }
+                sandbox::Gate::Closed(until) | sandbox::Gate::Quarantined(until) => {
                     return Gate::Until(now.after(until.saturating_duration_since(Instant::now())));
                 }
             }

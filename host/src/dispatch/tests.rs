@@ -18,7 +18,7 @@ use crate::{
     generation::Generation,
     ids::{ChannelName, NotificationId, TenantId},
     observe::HealthBoard,
-    sandbox::{Engine, Fault, FaultKind, LoadedPlugin, Usage},
+    sandbox::{Engine, Fault, FaultKind, GuestBounds, LoadedPlugin, Usage},
     secrets::Secret,
     store::{ListQuery, NewNotification, Priority, Row, State, memory::MemoryStore},
 };
@@ -121,7 +121,7 @@ impl Host {
         let clock = Clock::manual(NOW);
         let tasks = Tasks::new(Arc::new(HealthBoard::default()), clock.clone());
         let egress = Egress::new(&[]).unwrap();
-        let engine = Engine::new().unwrap();
+        let engine = Engine::new(GuestBounds::default()).unwrap();
         let sandbox = Sandbox::new(engine, Arc::clone(&egress), Arc::new(Nobody), tasks.clone());
         let store: Arc<dyn Store> = MemoryStore::new(clock.clone());
         let dispatch = Dispatch {

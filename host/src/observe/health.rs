@@ -31,10 +31,46 @@ pub struct BindingReport {
     pub strikes: usize,
     /// Its quarantine, if it is in one.
     pub quarantine: Option<QuarantineReport>,
+    /// What it has used.
+    pub resources: ResourcesReport,
     /// Live instances.
     pub instances: usize,
     /// Calls that are running.
     pub in_flight: usize,
+}
+
+/// What a channel has used since its first message, or since its configuration or plugin changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ResourcesReport {
+    /// Calls of its plugin.
+    pub calls: u64,
+    /// CPU time of its instances.
+    pub cpu: Duration,
+    /// The most memory that one instance has had.
+    pub memory_bytes_peak: u64,
+    /// Calls of what the host offers to plugins.
+    pub host_calls: u64,
+    /// Headers and bodies that it sent.
+    pub bytes_out: u64,
+    /// Headers and bodies that it got.
+    pub bytes_in: u64,
+    /// What it logged.
+    pub log_bytes: u64,
+    /// Log lines that were dropped.
+    pub log_lines_dropped: u64,
+}
+
+/// What all guests have now, and what they may have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct GuestsReport {
+    /// Live instances.
+    pub instances: usize,
+    /// As many as there may be.
+    pub instances_max: usize,
+    /// Their memory.
+    pub memory_bytes: usize,
+    /// As much as they may have.
+    pub memory_bytes_max: usize,
 }
 
 /// A channel's quarantine.

@@ -11,6 +11,7 @@ use prometheus_client::{
 };
 
 use super::{
+    health::GuestsReport,
     plugin_metrics::{AttemptGuard, EgressOutcome, Fault, PluginFamilies, PluginMetrics},
     words::words,
 };
@@ -39,6 +40,8 @@ words! {
         AdminAudit = "GET /admin/audit",
         /// `GET /admin/notifications`
         AdminList = "GET /admin/notifications",
+        /// `GET /admin/bindings`
+        AdminBindings = "GET /admin/bindings",
         /// `GET /admin/plugins`
         AdminPlugins = "GET /admin/plugins",
         /// `GET /admin/quarantine`
@@ -78,6 +81,22 @@ words! {
     }
 }
 
+words! {
+    /// Why a request was refused before it was looked at; slugs of problems.
+    pub enum RefusedWord {
+        /// It has no key.
+        NoKey = "no-key",
+        /// Its key is nobody's.
+        WrongKey = "wrong-key",
+        /// Its key is nobody's, and so were many before it.
+        TooManyFailures = "too-many-failures",
+        /// Its key belongs to another tenant than the address that was called.
+        WrongContext = "wrong-context",
+        /// Its tenant does not take calls from there.
+        SourceDenied = "source-denied",
+    }
+}
+
 type Labels = [(&'static str, &'static str); 1];
 type Labels2 = [(&'static str, &'static str); 2];
 
@@ -99,6 +118,7 @@ pub struct Metrics {
     registry: Registry,
     routes: Vec<RouteMetrics>,
     accepted: Counter,
+    refused: Vec<Counter>,
     waiting: Gauge,
     reloads: Vec<Counter>,
     reloaded_at: Gauge,
@@ -106,6 +126,9 @@ pub struct Metrics {
     config_problems: Gauge,
     lanes: Gauge,
     tasks: Gauge,
+    guest_memory: Gauge,
+    guest_memory_max: Gauge,
+    guest_instances_max: Gauge,
     depth: Family<Labels, Gauge>,
     families: PluginFamilies,
     /// Copied when a plugin is added, so that looking one up takes no lock.
@@ -129,6 +152,16 @@ impl Metrics {
         let routes = register_routes(&mut registry);
         let accepted = Counter::default();
         registry.register("accepted", "Notifications accepted into the queue", accepted.clone());
+        let refused_family = Family::<Labels, Counter>::default();
+        registry.register(
+            "requests_refused",
+            "Requests refused for what they show of themselves",
+            refused_family.clone(),
+        );
+        let refused = RefusedWord::ALL
+            .iter()
+            .map(|word| refused_family.get_or_create_owned(&[("reason", word.word())]))
+            .collect();
         let reload_family = Family::<Labels, Counter>::default();
         registry.register("reloads", "Reloads by outcome", reload_family.clone());
         let reloads = ReloadOutcome::ALL
@@ -150,12 +183,16 @@ impl Metrics {
             gauge("config_problems", "What the generation in force leaves out, being wrong");
         let lanes = gauge("lanes", "Channels with work in the queue");
         let tasks = gauge("tasks", "Background tasks and connections that are running");
+        let guest_memory = gauge("guest_memory_bytes", "Memory that all guests have");
+        let guest_memory_max = gauge("guest_memory_max_bytes", "Memory that all guests may have");
+        let guest_instances_max = gauge("instances_max", "Instances that may live");
         let families = PluginFamilies::register(&mut registry);
         let others = Arc::new(families.of(&Arc::from("other")));
         Self {
             registry,
             routes,
             accepted,
+            refused,
             waiting,
             reloads,
             reloaded_at,
@@ -163,6 +200,9 @@ impl Metrics {
             config_problems,
             lanes,
             tasks,
+            guest_memory,
+            guest_memory_max,
+            guest_instances_max,
             depth,
             families,
             plugins: ArcSwap::default(),
@@ -182,6 +222,13 @@ impl Metrics {
     /// Notifications were accepted.
     pub fn accepted(&self, count: u64) {
         self.accepted.inc_by(count);
+    }
+
+    /// A request was refused before it was looked at.
+    pub fn refused(&self, why: RefusedWord) {
+        if let Some(counter) = self.refused.get(why as usize) {
+            counter.inc();
+        }
     }
 
     /// A caller waits for an outcome, until this is dropped.
@@ -213,6 +260,14 @@ impl Metrics {
     /// How many tasks are running.
     pub fn tasks(&self, count: usize) {
         self.tasks.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// What all guests have.
+    pub fn guests(&self, guests: &GuestsReport) {
+        let set = |gauge: &Gauge, value: usize| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        set(&self.guest_memory, guests.memory_bytes);
+        set(&self.guest_memory_max, guests.memory_bytes_max);
+        set(&self.guest_instances_max, guests.instances_max);
     }
 
     /// One plugin's numbers. Keep them where the plugin is used often.
@@ -262,11 +317,6 @@ impl Metrics {
     /// An outbound request ended.
     pub fn egress(&self, plugin: &PluginName, outcome: EgressOutcome) {
         self.plugin(plugin).egress(outcome);
-    }
-
-    /// Log lines of a guest were dropped.
-    pub fn log_lines_dropped(&self, plugin: &PluginName, lines: u64) {
-        self.plugin(plugin).log_lines_dropped(lines);
     }
 
     /// The text of a scrape, in the OpenMetrics format. `totals`: none when the store did not say.
@@ -325,6 +375,7 @@ fn register_routes(registry: &mut Registry) -> Vec<RouteMetrics> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::Used;
 
     fn plugin(name: &str) -> PluginName {
         name.parse().unwrap()
@@ -342,7 +393,11 @@ mod tests {
         metrics.instance_created(&log);
         metrics.fault(&log, Fault::Trap);
         metrics.egress(&log, EgressOutcome::Denied);
-        metrics.log_lines_dropped(&log, 7);
+        let cpu = Duration::from_millis(250);
+        let used = Used { cpu, memory_bytes_peak: 9, log_lines_dropped: 7, ..Used::default() };
+        metrics.plugin(&log).used(&used);
+        metrics.plugin(&log).used(&Used { memory_bytes_peak: 8, bytes_out: 3, ..Used::default() });
+        metrics.guests(&GuestsReport { memory_bytes: 12, ..GuestsReport::default() });
         metrics.reload(ReloadOutcome::Applied);
         metrics.published(4, UnixMs(1_763_746_800_123), 1);
         metrics.lanes(3);
@@ -362,6 +417,10 @@ mod tests {
             "conductor_guest_faults_total{plugin=\"log\",kind=\"trap\"} 1",
             "conductor_egress_requests_total{plugin=\"log\",outcome=\"denied\"} 1",
             "conductor_log_lines_dropped_total{plugin=\"log\"} 7",
+            "conductor_guest_cpu_seconds_total{plugin=\"log\"} 0.25",
+            "conductor_guest_memory_peak_bytes{plugin=\"log\"} 9",
+            "conductor_guest_sent_bytes_total{plugin=\"log\"} 3",
+            "conductor_guest_memory_bytes 12",
             "conductor_reloads_total{outcome=\"applied\"} 1",
             "conductor_reloads_total{outcome=\"rejected\"} 0",
             "conductor_generation 4",

@@ -10,6 +10,7 @@ use prometheus_client::{
 
 use super::{
     denials::{DenialFamily, Denials},
+    guest_metrics::{GuestFamilies, GuestMetrics, Used},
     words::words,
 };
 use crate::egress::DenialReason;
@@ -134,8 +135,8 @@ words! {
     }
 }
 
-type Labels = [(&'static str, Arc<str>); 1];
-type Labels2 = [(&'static str, Arc<str>); 2];
+pub(super) type Labels = [(&'static str, Arc<str>); 1];
+pub(super) type Labels2 = [(&'static str, Arc<str>); 2];
 
 /// All plugins' numbers.
 #[derive(Clone, Debug)]
@@ -155,6 +156,7 @@ pub(super) struct PluginFamilies {
     throttled: Family<Labels2, Counter>,
     quarantined: Family<Labels, Gauge>,
     quarantines: Family<Labels, Counter>,
+    guests: GuestFamilies,
 }
 
 /// From a formatting job in a warm instance to the ceiling of a send.
@@ -179,6 +181,7 @@ impl PluginFamilies {
             throttled: Family::default(),
             quarantined: Family::default(),
             quarantines: Family::default(),
+            guests: GuestFamilies::register(registry),
         };
         let all = families.clone();
         registry.register("deliveries", "Attempts by plugin and outcome", all.deliveries);
@@ -232,6 +235,7 @@ impl PluginFamilies {
             throttled: counters(&self.throttled, "scope", rates),
             quarantined: self.quarantined.get_or_create_owned(&one),
             quarantines: self.quarantines.get_or_create_owned(&one),
+            guests: self.guests.of(&one),
         }
     }
 }
@@ -254,6 +258,7 @@ pub struct PluginMetrics {
     throttled: Vec<Counter>,
     quarantined: Gauge,
     quarantines: Counter,
+    guests: GuestMetrics,
 }
 
 /// A channel in quarantine; out of it when this is dropped.
@@ -333,6 +338,14 @@ impl PluginMetrics {
         self.quarantines.inc();
         self.quarantined.inc();
         QuarantineGuard(self.quarantined.clone())
+    }
+
+    /// A call has used so much.
+    pub fn used(&self, used: &Used) {
+        self.guests.used(used);
+        if used.log_lines_dropped > 0 {
+            self.log_dropped.inc_by(used.log_lines_dropped);
+        }
     }
 
     /// An instance was created.

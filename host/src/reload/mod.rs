@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     clock::{Clock, UnixMs},
-    config::{self, Config, Environment, Loaded as LoadedConfig, Problem},
+    config::{self, Channel, Config, Environment, Loaded as LoadedConfig, Problem},
     generation::{Current, Generation},
     ids::{Digest, PluginName},
     limits,
@@ -158,11 +158,11 @@ impl Reloader {
         let mut problems = loaded.problems;
         if !problems.is_empty() && !self.parts.degraded {
             // The plugins' errors too: an operator wants to hear everything at once.
-            let prepared = self.prepare(&loaded.config, None).await;
+            let prepared = self.prepare(&loaded.config, &loaded.orphans, None).await;
             problems.extend(prepared.problems);
             return Err(problems);
         }
-        let prepared = self.prepare(&loaded.config, None).await;
+        let prepared = self.prepare(&loaded.config, &loaded.orphans, None).await;
         problems.extend(prepared.problems);
         if !problems.is_empty() && !self.parts.degraded {
             return Err(problems);
@@ -178,16 +178,7 @@ impl Reloader {
             if !self.parts.degraded {
                 return Err(canaries);
             }
-            // What is known to be wrong with a channel is not said again because it did not start.
-            let known: BTreeSet<_> = generation
-                .problems
-                .iter()
-                .map(|known| known.origin.as_ref().map(ToString::to_string))
-                .collect();
-            let news = canaries
-                .into_iter()
-                .filter(|new| !known.contains(&new.origin.as_ref().map(ToString::to_string)))
-                .collect::<Vec<_>>();
+            let news = unknown(&generation.problems, canaries);
             generation.problems.extend(news);
         }
         // What works from now on is kept, like a file that is swapped in later.
@@ -254,17 +245,18 @@ impl Reloader {
         }
         self.seen = Some(loaded.fingerprint);
         let running = current.load();
-        let prepared = self.prepare(&loaded.config, Some(&running)).await;
-        let problems = [loaded.problems, prepared.problems].concat();
-        if !problems.is_empty() {
+        let prepared = self.prepare(&loaded.config, &loaded.orphans, Some(&running)).await;
+        let mut problems = [loaded.problems, prepared.problems].concat();
+        if !self.tolerates(&running, &problems) {
             return rejected(&problems);
         }
+        problems.extend(prepared.warnings);
         let diff = config::diff(&running.config, &loaded.config);
         let swapped = swapped(&running, &prepared.plugins);
         if diff.is_empty()
             && swapped.is_empty()
-            && prepared.warnings == running.problems
-            && running.plugin_failures.is_empty()
+            && problems == running.problems
+            && prepared.failures == running.plugin_failures
         {
             self.rejected = false;
             return Outcome::Unchanged;
@@ -272,13 +264,18 @@ impl Reloader {
         let config = Arc::new(loaded.config.sharing(&running.config));
         let mut next =
             Generation::new(running.number + 1, self.parts.clock.now(), config, prepared.plugins);
-        next.problems = prepared.warnings;
+        next.problems = problems;
+        next.plugin_failures = prepared.failures;
         next.files = loaded.files;
-        let canaries = self.canaries(&next, Some(&running)).await;
-        if !canaries.is_empty() {
+        // What was left standing although its trial failed is tried again, to be told again.
+        let known = if running.problems.is_empty() { Some(&*running) } else { None };
+        let known = if self.parts.degraded { known } else { Some(&*running) };
+        let canaries = unknown(&next.problems, self.canaries(&next, known).await);
+        if !self.tolerates(&running, &canaries) {
             self.refuse(&running, &next, &canaries);
             return rejected(&canaries);
         }
+        next.problems.extend(canaries);
         self.remember(&running, &next, prepared.bytes);
         next.standings = self.standings(&next, Some(&running), prepared.refused);
         let mut changes = diff.to_string();
@@ -286,6 +283,21 @@ impl Reloader {
             changes = format!("{changes}; {}", swapped.join(", "));
         }
         self.publish(current, next, changes)
+    }
+
+    /// Whether nothing is wrong, or nothing but what this host was started with: degraded, it goes on
+    /// without what was wrong then, and a reload must be able to mend one thing before the other. A
+    /// mistake that is new is refused as everywhere, for it would take away what runs.
+    fn tolerates(&self, running: &Generation, problems: &[Problem]) -> bool {
+        let file =
+            |problem: &Problem| problem.origin.as_ref().map(|origin| Arc::clone(&origin.file));
+        problems.iter().all(|problem| {
+            self.parts.degraded
+                && running
+                    .problems
+                    .iter()
+                    .any(|known| known.message == problem.message && file(known) == file(problem))
+        })
     }
 
     /// An operator who asks for a reload means the files that failed before, too.
@@ -347,8 +359,14 @@ fn read_steadily(dir: &Path, known: BTreeSet<PathBuf>) -> Result<LoadedFiles, Ve
         reads += 1;
         if steady || reads == READS_MAX {
             // Still restless: with the fingerprint from before the next look reads once more.
-            let LoadedConfig { config, problems, .. } = loaded;
-            return Ok(LoadedFiles { config, problems, files: named, fingerprint: before });
+            let LoadedConfig { config, problems, orphans, .. } = loaded;
+            return Ok(LoadedFiles {
+                config,
+                problems,
+                orphans,
+                files: named,
+                fingerprint: before,
+            });
         }
         files = named;
     }
@@ -358,6 +376,7 @@ fn read_steadily(dir: &Path, known: BTreeSet<PathBuf>) -> Result<LoadedFiles, Ve
 struct LoadedFiles {
     config: Config,
     problems: Vec<Problem>,
+    orphans: Vec<Arc<Channel>>,
     files: BTreeSet<PathBuf>,
     fingerprint: Digest,
 }
@@ -384,6 +403,14 @@ fn content(path: &Path) -> io::Result<Digest> {
     let mut bytes = Vec::new();
     File::open(path)?.take(limits::CONFIG_FILE_BYTES_MAX).read_to_end(&mut bytes)?;
     Ok(Digest::of(&bytes))
+}
+
+/// Those of `canaries` that are news: what is known to be wrong with a channel is not said again
+/// because it did not start.
+fn unknown(known: &[Problem], canaries: Vec<Problem>) -> Vec<Problem> {
+    let place = |problem: &Problem| problem.origin.as_ref().map(ToString::to_string);
+    let known: BTreeSet<_> = known.iter().map(place).collect();
+    canaries.into_iter().filter(|new| !known.contains(&place(new))).collect()
 }
 
 fn rejected(problems: &[Problem]) -> Outcome {

@@ -7,11 +7,11 @@ use std::{
 
 use super::Reloader;
 use crate::{
-    config::{Config, Origin, Plugin, Problem},
+    config::{Channel, Config, Origin, Plugin, Problem},
     generation::{Generation, Refusal},
-    ids::{Digest, PluginName},
+    ids::{Digest, PluginName, TenantId},
     plugin_files,
-    sandbox::{ChannelCheck, LoadError, LoadedPlugin},
+    sandbox::{ChannelCheck, GuestBounds, LoadError, LoadedPlugin},
     store::Lane,
 };
 
@@ -37,10 +37,11 @@ impl Reloader {
     pub(super) async fn prepare(
         &mut self,
         config: &Config,
+        orphans: &[Arc<Channel>],
         running: Option<&Generation>,
     ) -> Prepared {
         let mut prepared = Prepared::default();
-        for name in self.needed(config) {
+        for name in self.needed(config, orphans) {
             let Some(plugin) = config.plugins.get(&name) else { continue };
             match self.prepare_one(plugin, running, &mut prepared).await {
                 Ok(loaded) => drop(prepared.plugins.insert(name, loaded)),
@@ -53,14 +54,21 @@ impl Reloader {
             }
         }
         check_requirements(config, &mut prepared);
-        check_channels(config, running, &mut prepared);
+        let of_tenants = config
+            .tenants
+            .values()
+            .flat_map(|tenant| tenant.channels.values().map(|channel| (Some(tenant.id), channel)));
+        let channels = of_tenants.chain(orphans.iter().map(|channel| (None, channel)));
+        check_channels(config, channels, running, &mut prepared);
+        check_memory(config, self.parts.sandbox.engine().bounds(), &mut prepared);
         prepared
     }
 
     /// The plugins that are used: by a channel, and not lazy unless they were asked for.
-    fn needed(&self, config: &Config) -> BTreeSet<PluginName> {
+    fn needed(&self, config: &Config, orphans: &[Arc<Channel>]) -> BTreeSet<PluginName> {
         let mut used: BTreeSet<PluginName> = BTreeSet::new();
-        for channel in config.tenants.values().flat_map(|tenant| tenant.channels.values()) {
+        let channels = config.tenants.values().flat_map(|tenant| tenant.channels.values());
+        for channel in channels.chain(orphans) {
             if !used.contains(&channel.plugin) {
                 used.insert(channel.plugin.clone());
             }
@@ -255,33 +263,61 @@ fn check_requirements(config: &Config, prepared: &mut Prepared) {
     }
 }
 
-/// Checks options and secrets of every channel against its plugin's manifest; those that are as
-/// they were need no second look.
-fn check_channels(config: &Config, running: Option<&Generation>, prepared: &mut Prepared) {
-    let mut checks: BTreeMap<&PluginName, Option<ChannelCheck>> = BTreeMap::new();
-    let mut done: HashSet<(usize, &PluginName)> = HashSet::new();
-    for tenant in config.tenants.values() {
-        for channel in tenant.channels.values() {
-            let Some(loaded) = prepared.plugins.get(&channel.plugin) else { continue };
-            let Some(plugin) = config.plugins.get(&channel.plugin) else { continue };
-            let unchanged = running.is_some_and(|running| {
-                running.channel(tenant.id, &channel.name).is_some_and(|before| before == channel)
-                    && running
-                        .plugins
-                        .get(&channel.plugin)
-                        .is_some_and(|before| before.digest() == loaded.digest())
-                    && running
-                        .config
-                        .plugins
-                        .get(&channel.plugin)
-                        .is_some_and(|before| before.grants == plugin.grants)
+/// A plugin that could never have the memory that it may have is misconfigured: it would be told
+/// that the host is to blame.
+fn check_memory(config: &Config, bounds: GuestBounds, prepared: &mut Prepared) {
+    const MIB: usize = 1024 * 1024;
+    for plugin in config.plugins.values() {
+        let memory = plugin.limits.memory_bytes;
+        if prepared.plugins.contains_key(&plugin.name) && memory > bounds.memory_bytes_max {
+            prepared.problems.push(Problem {
+                origin: Some(plugin.origin.clone()),
+                message: format!(
+                    "plugin \"{}\": memory_mib = {} is more than the {} MiB that all plugins have \
+                     together; lower it, or raise --guest-memory-mib",
+                    plugin.name,
+                    memory / MIB,
+                    bounds.memory_bytes_max / MIB
+                ),
             });
-            // The implicit channels of a core plugin share their options: one look is enough.
-            let shared = (Arc::as_ptr(&channel.options).addr(), &channel.plugin);
-            if unchanged || (channel.secrets.is_empty() && !done.insert(shared)) {
-                continue;
-            }
-            let check = checks.entry(&channel.plugin).or_insert_with(|| {
+        }
+    }
+}
+
+/// Checks options and secrets of every channel against its plugin's manifest; those that are as
+/// they were need no second look. A channel without a tenant is checked for what there is to tell.
+fn check_channels<'a>(
+    config: &Config,
+    channels: impl Iterator<Item = (Option<TenantId>, &'a Arc<Channel>)>,
+    running: Option<&Generation>,
+    prepared: &mut Prepared,
+) {
+    let mut checks: BTreeMap<PluginName, Option<ChannelCheck>> = BTreeMap::new();
+    let mut done: HashSet<(usize, PluginName)> = HashSet::new();
+    for (tenant, channel) in channels {
+        let Some(loaded) = prepared.plugins.get(&channel.plugin) else { continue };
+        let Some(plugin) = config.plugins.get(&channel.plugin) else { continue };
+        let unchanged = running.zip(tenant).is_some_and(|(running, tenant)| {
+            running.channel(tenant, &channel.name).is_some_and(|before| before == channel)
+                && running
+                    .plugins
+                    .get(&channel.plugin)
+                    .is_some_and(|before| before.digest() == loaded.digest())
+                && running
+                    .config
+                    .plugins
+                    .get(&channel.plugin)
+                    .is_some_and(|before| before.grants == plugin.grants)
+        });
+        // The implicit channels of a core plugin share their options: one look is enough.
+        let shared = Arc::as_ptr(&channel.options).addr();
+        if unchanged
+            || (channel.secrets.is_empty() && !done.insert((shared, channel.plugin.clone())))
+        {
+            continue;
+        }
+        let check =
+            checks.entry(channel.plugin.clone()).or_insert_with(|| {
                 match ChannelCheck::new(loaded.manifest()) {
                     Ok(check) => Some(check),
                     Err(message) => {
@@ -291,13 +327,12 @@ fn check_channels(config: &Config, running: Option<&Generation>, prepared: &mut 
                     }
                 }
             });
-            let Some(check) = check else { continue };
-            let errors = check.errors(channel, plugin, loaded.manifest());
-            prepared.problems.extend(
-                errors
-                    .into_iter()
-                    .map(|message| Problem { origin: Some(channel.origin.clone()), message }),
-            );
-        }
+        let Some(check) = check else { continue };
+        let errors = check.errors(channel, plugin, loaded.manifest());
+        prepared.problems.extend(
+            errors
+                .into_iter()
+                .map(|message| Problem { origin: Some(channel.origin.clone()), message }),
+        );
     }
 }

@@ -19,16 +19,17 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::{
+    budget::MemoryBudget,
     crash::{Blame, CrashRecord, Gate, QuarantineStatus},
     crew::Crew,
     engine::Engine,
     instance::SendCall,
-    instance::Usage,
     kv::Kv,
     log::Speaker,
     observer::Observer,
     outcome::{Fault, FaultKind, Health, Outcome},
     plugin::LoadedPlugin,
+    usage::{Account, Resources, Usage},
     worker::{self, Message},
 };
 use crate::{
@@ -50,6 +51,7 @@ pub(super) struct Spec {
     pub(super) secret_names: Vec<String>,
     pub(super) egress: Arc<BindingEgress>,
     pub(super) kv: Arc<Kv>,
+    pub(super) memory: Arc<MemoryBudget>,
     pub(super) limits: Arc<PluginLimits>,
     pub(super) plugin: Arc<LoadedPlugin>,
     /// What it was made from, to tell whether a new configuration changes it.
@@ -100,6 +102,8 @@ pub(super) struct Reply {
     binding: Arc<Binding>,
     /// Whether the call finds out if the channel works again.
     pub(super) probe: bool,
+    /// Whether that channel was in quarantine.
+    quarantined: bool,
 }
 
 /// A call and where its report goes.
@@ -113,7 +117,7 @@ pub(super) struct Job {
 pub enum Refused {
     /// All the instances it may have are busy.
     Saturated,
-    /// The process has as many instances as it may.
+    /// The process has as many instances, or as much memory in them, as it may.
     Crowded,
     /// After crashes: not before this moment.
     Paused(Instant),
@@ -138,6 +142,8 @@ pub struct BindingStatus {
     pub strikes: usize,
     /// Its quarantine, if it is in one.
     pub quarantine: Option<QuarantineStatus>,
+    /// What it has used.
+    pub resources: Resources,
     /// Live instances.
     pub instances: usize,
     /// Calls running.
@@ -154,6 +160,7 @@ pub struct Binding {
     pool: Mutex<Pool>,
     /// Calls that ended well.
     successes: AtomicU64,
+    account: Account,
     /// How many bindings of the process have faults on record.
     troubled: Arc<AtomicUsize>,
 }
@@ -191,6 +198,7 @@ impl Binding {
             workers: TaskTracker::new(),
             pool: Mutex::default(),
             successes: AtomicU64::new(0),
+            account: Account::default(),
             troubled,
         })
     }
@@ -216,7 +224,8 @@ impl Binding {
     ) -> Result<(), Refused> {
         let now = Instant::now();
         let binding = Arc::clone(self);
-        let reply = Reply { to: Some(answer), handed_over: now, binding, probe: false };
+        let reply =
+            Reply { to: Some(answer), handed_over: now, binding, probe: false, quarantined: false };
         self.hand_over(Box::new(Job { call, reply }), now).map_err(|(refused, job)| {
             job.reply.refuse();
             refused
@@ -239,9 +248,12 @@ impl Binding {
             Gate::Open => false,
             Gate::Probe => true,
             Gate::Probing => return Err((Refused::Probing, job)),
-            Gate::Closed(until) => return Err((Refused::Paused(until), job)),
+            Gate::Closed(until) | Gate::Quarantined(until) => {
+                return Err((Refused::Paused(until), job));
+            }
         };
         job.reply.probe = probe;
+        job.reply.quarantined = probe && pool.crashes.is_quarantined();
         while let Some(idle) = pool.idle.pop() {
             match idle.messages.try_send(Message::Job(job)) {
                 Ok(()) => {
@@ -261,6 +273,13 @@ impl Binding {
         }
         if pool.live >= self.spec.limits.instances_max {
             return Err((Refused::Saturated, job));
+        }
+        // The first one always may: what it takes is bounded by its own cap.
+        if pool.live > 0 && !self.spec.memory.has_room() {
+            return Err((Refused::Saturated, job));
+        }
+        if !self.engine.memory.has_room() {
+            return Err((Refused::Crowded, job));
         }
         let slots = self.spec.plugin.slots();
         let Some(place) = self.engine.room.take(self.spec.lane.tenant, slots) else {
@@ -291,6 +310,12 @@ impl Binding {
         true
     }
 
+    /// A call has used so much.
+    pub(super) fn charge(&self, usage: &Usage) {
+        self.account.charge(usage);
+        self.observer.call(self.spec.plugin.name(), usage);
+    }
+
     /// A call ended well.
     pub(super) fn succeeded(&self) {
         self.successes.fetch_add(1, Ordering::Relaxed);
@@ -319,6 +344,10 @@ impl Binding {
     /// A call, or a start, ended with a fault.
     pub(super) fn struck(&self, fault: &Fault, cause: Option<NotificationId>, probe: bool) {
         let (lane, plugin) = (&self.spec.lane, &self.spec.plugin);
+        if fault.kind == FaultKind::HostMemory {
+            tracing::warn!(channel = %lane.channel, plugin = %plugin.name(), "{fault}");
+            return;
+        }
         let blame = Blame { cause, what: fault.to_string(), probe };
         let mut pool = self.lock();
         if pool.crashes.is_clean() {
@@ -345,13 +374,14 @@ impl Binding {
     }
 
     /// A call is over. If it was the probe of a quarantine that goes on: for how long.
-    fn end_probe(&self, probe: bool) -> Option<Duration> {
+    fn end_probe(&self, probe: bool, of_quarantine: bool) -> Option<Duration> {
         if !probe {
             return None;
         }
         let mut pool = self.lock();
         pool.crashes.end_probe();
-        pool.crashes.is_quarantined().then(|| pool.crashes.closed_for(Instant::now()))
+        let goes_on = of_quarantine && pool.crashes.is_quarantined();
+        goes_on.then(|| pool.crashes.closed_for(Instant::now()))
     }
 
     /// Whether a call may go ahead.
@@ -427,6 +457,7 @@ impl Binding {
             detail: pool.crashes.last().or(unwell).map(str::to_owned),
             strikes: pool.crashes.strikes(),
             quarantine: pool.crashes.quarantine(now),
+            resources: self.account.read(),
             instances: pool.live,
             in_flight,
         }
@@ -469,7 +500,7 @@ impl Reply {
     fn send(&mut self, outcome: Outcome, usage: Usage) {
         if let Some(to) = self.to.take() {
             let took = self.handed_over.elapsed();
-            let quarantined_for = self.binding.end_probe(self.probe);
+            let quarantined_for = self.binding.end_probe(self.probe, self.quarantined);
             to.called(Report {
                 outcome,
                 usage,

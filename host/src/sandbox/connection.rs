@@ -165,7 +165,9 @@ fn note(binding: &Binding, end: End, pause: Duration) -> Duration {
     let mut pool = binding.lock();
     // A crash may cost more than a connection that ended.
     let wait = match pool.crashes.gate(now) {
-        Gate::Closed(until) => wait.max(until.saturating_duration_since(now)),
+        Gate::Closed(until) | Gate::Quarantined(until) => {
+            wait.max(until.saturating_duration_since(now))
+        }
         Gate::Open | Gate::Probe | Gate::Probing => wait,
     };
     pool.crew.connection.unwell = why;

@@ -47,8 +47,10 @@ pub enum Gate {
     Probe,
     /// Not before the result of the probe that is under way.
     Probing,
-    /// Not before this moment.
+    /// Not before this moment: a pause after a fault.
     Closed(Instant),
+    /// Not before this moment: it is in quarantine.
+    Quarantined(Instant),
 }
 
 /// A fault to be recorded.
@@ -142,6 +144,7 @@ impl CrashRecord {
     pub(super) fn gate(&self, now: Instant) -> Gate {
         match self.closed_until {
             None => Gate::Open,
+            Some(until) if now < until && self.is_quarantined() => Gate::Quarantined(until),
             Some(until) if now < until => Gate::Closed(until),
             Some(_) if self.probing => Gate::Probing,
             Some(_) => Gate::Probe,
@@ -255,7 +258,7 @@ mod tests {
         let now = Instant::now();
         let mut record = quarantined(now);
         let until = now + limits::QUARANTINE_PAUSE_FIRST;
-        assert_eq!(record.gate(now), Gate::Closed(until));
+        assert_eq!(record.gate(now), Gate::Quarantined(until));
         assert_eq!(record.gate(until), Gate::Probe);
         record.begin_probe();
         assert_eq!(record.gate(until), Gate::Probing);

@@ -12,8 +12,8 @@ use super::{
     binding::{Binding, Job, Live, Pool, Refused},
     connection::Connection,
     crash::Gate,
-    instance::Usage,
     outcome::Outcome,
+    usage::Usage,
     worker::Message,
     worker_async,
 };
@@ -154,7 +154,9 @@ impl Binding {
             Gate::Open => false,
             Gate::Probe => true,
             Gate::Probing => return Err((Refused::Probing, job)),
-            Gate::Closed(until) => return Err((Refused::Paused(until), job)),
+            Gate::Closed(until) | Gate::Quarantined(until) => {
+                return Err((Refused::Paused(until), job));
+            }
         };
         job.reply.probe = probe;
         let room = self.spec.limits.in_flight_max;
@@ -200,6 +202,13 @@ impl Binding {
         }
         if pool.live >= self.spec.limits.instances_max {
             return Err((Refused::Saturated, job));
+        }
+        // The first one always may: what it takes is bounded by its own cap.
+        if pool.live > 0 && !self.spec.memory.has_room() {
+            return Err((Refused::Saturated, job));
+        }
+        if !self.engine.memory.has_room() {
+            return Err((Refused::Crowded, job));
         }
         let slots = self.spec.plugin.slots();
         let Some(room) = self.engine.room.take(self.spec.lane.tenant, slots) else {

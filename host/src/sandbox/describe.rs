@@ -12,6 +12,7 @@ use super::{
     engine::Engine,
     instance::{arm, classify, new_store, run, short},
     kv::Kv,
+    limiter::MemoryLimiter,
     log::{LogSink, Speaker},
     meter::Metered,
     outcome::{Fault, FaultKind},
@@ -33,13 +34,8 @@ fn sandbox((engine, name, digest): Asked<'_>) -> Store<InstanceState> {
         digest: short(digest),
     };
     let log = LogSink::new(Arc::new(speaker), None);
-    let state = InstanceState::new(
-        log,
-        Arc::new(Kv::default()),
-        None,
-        limits::MEMORY_BYTES_MAX,
-        engine.cpu_meter(),
-    );
+    let memory = MemoryLimiter::new(limits::MEMORY_BYTES_MAX, Arc::clone(&engine.memory));
+    let state = InstanceState::new(log, Arc::new(Kv::default()), None, memory, engine.cpu_meter());
     let mut store = new_store(engine, state);
     arm(&mut store, limits::INITIALIZE_WALL, limits::SEND_CPU_DEFAULT, "");
     store

@@ -39,6 +39,23 @@ pub struct Contact {
 struct LastContact {
     host: Option<Arc<str>>,
     failed: Option<bool>,
+    traffic: Traffic,
+}
+
+/// What went through a door since this was last asked.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Traffic {
+    /// Requests, those that were refused included.
+    pub(super) requests: u64,
+    /// Headers and bodies of requests that left.
+    pub(super) bytes_out: u64,
+    /// Headers and bodies of answers.
+    pub(super) bytes_in: u64,
+}
+
+fn size(headers: &http::HeaderMap, body: &Bytes) -> u64 {
+    let headers = headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    u64::try_from(headers.sum::<usize>().saturating_add(body.len())).unwrap_or(u64::MAX)
 }
 
 impl Door {
@@ -68,6 +85,7 @@ impl Door {
         timeout: Duration,
     ) -> Result<http::Response<Bytes>, FetchError> {
         let host = self.host(request.uri());
+        let out = size(request.headers(), request.body());
         let answer = self.egress.fetch_told(request, timeout, &self.tell()).await;
         let told = answer.as_ref().map(|response| response.status().as_u16());
         let failed = match &told {
@@ -81,9 +99,22 @@ impl Door {
                 | FetchError::TooLarge(_),
             ) => None,
         };
-        if let (Some(host), Some(failed)) = (host, failed) {
-            self.contacted(host, failed);
+        let mut last = self.lock();
+        last.traffic.requests += 1;
+        // What was too large has left as well.
+        if failed.is_some() || matches!(answer, Err(FetchError::TooLarge(_))) {
+            last.traffic.bytes_out += out;
         }
+        if let Ok(response) = &answer {
+            last.traffic.bytes_in += size(response.headers(), response.body());
+        }
+        if let Some(host) = host
+            && failed.is_some()
+        {
+            last.host = Some(host);
+            last.failed = failed;
+        }
+        drop(last);
         self.observer.fetched(&self.plugin, told);
         answer
     }
@@ -113,6 +144,11 @@ impl Door {
         let mut last = self.lock();
         let failed = last.failed.take()?;
         Some(Contact { host: last.host.clone()?, failed })
+    }
+
+    /// What went through since this was last asked.
+    pub(super) fn take_traffic(&self) -> Traffic {
+        std::mem::take(&mut self.lock().traffic)
     }
 
     fn host(&self, uri: &http::Uri) -> Option<Arc<str>> {

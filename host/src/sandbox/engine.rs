@@ -17,6 +17,7 @@ use super::{
         v0_1_0,
         v0_1_0_async::{http_async, operations, websocket},
     },
+    budget::{GuestBounds, MemoryBudget},
     meter::{self, CpuMeter},
     room::{Room, TABLES_PER_SLOT},
     state::InstanceState,
@@ -32,6 +33,9 @@ pub struct Engine {
     pub(super) room: Room,
     /// One permit for each guest that computes for long.
     turns: Arc<Semaphore>,
+    bounds: GuestBounds,
+    /// The memory of all guests.
+    pub(super) memory: Arc<MemoryBudget>,
     /// One permit for each component that may be compiling.
     pub(super) compiles: Semaphore,
     /// One permit for each connected plugin that may be starting.
@@ -49,7 +53,7 @@ impl Engine {
     ///
     /// # Errors
     /// When wasmtime does not support this machine.
-    pub fn new() -> wasmtime::Result<Arc<Self>> {
+    pub fn new(bounds: GuestBounds) -> wasmtime::Result<Arc<Self>> {
         let (wasmtime, pooling) = match wasmtime::Engine::new(&config(Some(pool()))) {
             Ok(engine) => (engine, true),
             Err(error) => {
@@ -67,7 +71,9 @@ impl Engine {
             linker,
             pooling,
             turns: meter::turns(),
-            room: Room::new(),
+            room: Room::new(bounds.instances_max),
+            bounds,
+            memory: MemoryBudget::new(bounds.memory_bytes_max),
             compiles: Semaphore::new(limits::COMPILES_AT_ONCE),
             connections_starting: Semaphore::new(limits::CONNECTIONS_STARTING_MAX),
         }))
@@ -84,6 +90,25 @@ impl Engine {
 
     pub(super) const fn linker(&self) -> &Linker<InstanceState> {
         &self.linker
+    }
+
+    /// How many slots of the pool are taken, in the whole process: one for each instance of an
+    /// ordinary plugin.
+    #[must_use]
+    pub fn instances_live(&self) -> usize {
+        self.room.taken()
+    }
+
+    /// What all guests may take together.
+    #[must_use]
+    pub const fn bounds(&self) -> GuestBounds {
+        self.bounds
+    }
+
+    /// The memory that all guests have now, in bytes, and what they may have.
+    #[must_use]
+    pub fn memory(&self) -> (usize, usize) {
+        (self.memory.used(), self.memory.max())
     }
 }
 

@@ -153,6 +153,7 @@ impl InstanceState {
     }
 
     fn vault(&self) -> std::result::Result<&egress::Vault, secrets::SecretError> {
+        self.count_host_call();
         self.door.as_ref().map(|door| door.egress.vault()).ok_or(secrets::SecretError::Unknown)
     }
 }
@@ -240,6 +241,7 @@ impl secrets::Host for InstanceState {
 
 impl state::Host for InstanceState {
     fn get(&mut self, key: String) -> Result<Option<Vec<u8>>> {
+        self.count_host_call();
         Ok(self.kv.get(&key))
     }
 
@@ -249,6 +251,7 @@ impl state::Host for InstanceState {
         value: Vec<u8>,
         ttl_ms: Option<u32>,
     ) -> Result<std::result::Result<(), state::StateError>> {
+        self.count_host_call();
         let kept = self.kv.set(key, value, ttl_ms.map(milliseconds));
         if kept.is_err() {
             self.count_refusal(Refusal::State);
@@ -257,6 +260,7 @@ impl state::Host for InstanceState {
     }
 
     fn remove(&mut self, key: String) -> Result<()> {
+        self.count_host_call();
         self.kv.remove(&key);
         Ok(())
     }

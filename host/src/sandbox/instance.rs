@@ -10,14 +10,16 @@ use wasmtime::{Store, Trap, UpdateDeadline, component::ResourceTableError};
 use super::{
     binding::Spec,
     bindings::v0_1_0::{self, channel_types},
-    door::{Contact, Door},
+    door::Door,
     engine::Engine,
+    limiter::MemoryLimiter,
     log::LogSink,
     meter::Metered,
     observer::Observer,
     outcome::{Fault, FaultKind, Health, Outcome, Problem},
     plugin::Runs,
     state::InstanceState,
+    usage::Usage,
 };
 use crate::{
     envelope::{Attachment, Envelope},
@@ -52,19 +54,6 @@ pub(super) struct Instance {
     plugin: v0_1_0::Plugin,
     wall: Duration,
     cpu: Duration,
-}
-
-/// What a call has used.
-#[derive(Clone, Debug, Default)]
-pub struct Usage {
-    /// CPU time.
-    pub cpu: Duration,
-    /// The most memory the instance has had.
-    pub memory_bytes_peak: usize,
-    /// Log lines that were dropped.
-    pub log_lines_dropped: u64,
-    /// Whom it spoke to last.
-    pub contact: Option<Contact>,
 }
 
 /// Why there is no instance.
@@ -127,6 +116,9 @@ pub(super) fn classify(state: &InstanceState, error: &wasmtime::Error) -> Fault 
         (FaultKind::Cpu, format!("it computed for more than {budget_ms} ms"))
     } else if state.memory.refused() {
         (FaultKind::Memory, String::from("it wanted more memory than it may have"))
+    } else if state.memory.starved() {
+        let detail = "all plugins together have the memory that they may have; it is tried again";
+        (FaultKind::HostMemory, String::from(detail))
     } else {
         match error.downcast_ref::<Trap>() {
             Some(Trap::StackOverflow) => (FaultKind::Stack, String::from("it recursed too deeply")),
@@ -176,7 +168,7 @@ pub(super) fn new_state(
             spec.plugin.name().clone(),
             spec.lane.clone(),
         )),
-        spec.limits.memory_bytes,
+        MemoryLimiter::new(spec.limits.memory_bytes, Arc::clone(&spec.memory)),
         engine.cpu_meter(),
     )
 }
@@ -281,12 +273,19 @@ impl Instance {
         run!(self.store, wall, channel.call_shutdown(&mut self.store))
     }
 
-    fn usage(&self) -> Usage {
-        let state = self.store.data();
+    fn usage(&mut self) -> Usage {
+        let state = self.store.data_mut();
+        let logged = state.log.take_logged();
+        let sent = state.door.as_ref().map(Door::take_traffic).unwrap_or_default();
         Usage {
             cpu: state.cpu.used(),
             memory_bytes_peak: state.memory.bytes_peak(),
-            log_lines_dropped: state.log.take_dropped(),
+            host_calls: std::mem::take(state.host_calls.get_mut()) + logged.lines + sent.requests,
+            bytes_out: sent.bytes_out,
+            bytes_in: sent.bytes_in,
+            log_bytes: logged.bytes,
+            log_lines_dropped: logged.dropped,
+            starved: state.memory.take_starved(),
             contact: state.door.as_ref().and_then(Door::take_contact),
         }
     }

@@ -14,7 +14,7 @@ use super::{
         v0_1_0,
         v0_1_0_async::{Answer, Event, PluginAsync},
     },
-    door::Contact,
+    door::Door,
     engine::Engine,
     instance::{StartError, arm, classify, context, new_state, new_store, run},
     meter::Metered,
@@ -23,6 +23,7 @@ use super::{
     outcome::{Fault, FaultKind},
     plugin::Runs,
     state::InstanceState,
+    usage::Usage,
 };
 use crate::limits;
 
@@ -133,20 +134,23 @@ impl AsyncInstance {
         self.store.data_mut().begin_call(call, deadline, notification);
     }
 
-    /// A call is over: whom it has spoken to last.
-    pub(super) fn end_call(&mut self, call: u32) -> Option<Contact> {
-        self.store.data_mut().end_call(call)
-    }
-
-    /// What is billed to the call that is over: the CPU time since the last one, so that the sum is
-    /// right.
-    pub(super) fn take_usage(&mut self) -> super::Usage {
-        let state = self.store.data();
-        super::Usage {
+    /// A call is over. Beside what is its own it is billed what the instance has used since the last
+    /// one, so that the sum is right.
+    pub(super) fn end_call(&mut self, call: u32) -> Usage {
+        let state = self.store.data_mut();
+        let logged = state.log.take_logged();
+        let door = state.end_call(call);
+        let sent = door.as_ref().map(Door::take_traffic).unwrap_or_default();
+        Usage {
             cpu: std::mem::take(&mut self.cpu_unbilled),
             memory_bytes_peak: state.memory.bytes_peak(),
-            log_lines_dropped: state.log.take_dropped(),
-            contact: None,
+            host_calls: std::mem::take(state.host_calls.get_mut()) + logged.lines + sent.requests,
+            bytes_out: sent.bytes_out,
+            bytes_in: sent.bytes_in,
+            log_bytes: logged.bytes,
+            log_lines_dropped: logged.dropped,
+            starved: state.memory.take_starved(),
+            contact: door.as_ref().and_then(Door::take_contact),
         }
     }
 }

@@ -42,7 +42,20 @@ struct Shared {
     speaker: Arc<Speaker>,
     egress: Option<Arc<BindingEgress>>,
     call: Mutex<Call>,
+    lines: AtomicU64,
+    bytes: AtomicU64,
     dropped_lines: AtomicU64,
+}
+
+/// What was said since this was last asked.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Logged {
+    /// Lines, those that were dropped included.
+    pub(super) lines: u64,
+    /// Bytes of those that were kept.
+    pub(super) bytes: u64,
+    /// Lines that were dropped.
+    pub(super) dropped: u64,
 }
 
 #[derive(Default)]
@@ -68,6 +81,8 @@ impl LogSink {
             speaker,
             egress,
             call: Mutex::default(),
+            lines: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
             dropped_lines: AtomicU64::new(0),
         }))
     }
@@ -90,9 +105,18 @@ impl LogSink {
         }
     }
 
-    /// How many lines were dropped since this was last asked.
-    pub(super) fn take_dropped(&self) -> u64 {
-        self.0.dropped_lines.swap(0, Ordering::Relaxed)
+    /// What was said since this was last asked.
+    pub(super) fn take_logged(&self) -> Logged {
+        let lines = self.0.lines.load(Ordering::Relaxed);
+        if lines == 0 {
+            return Logged::default();
+        }
+        self.0.lines.store(0, Ordering::Relaxed);
+        Logged {
+            lines,
+            bytes: self.0.bytes.swap(0, Ordering::Relaxed),
+            dropped: self.0.dropped_lines.swap(0, Ordering::Relaxed),
+        }
     }
 
     /// Writes one line.
@@ -103,6 +127,7 @@ impl LogSink {
         message: &str,
         fields: &[(String, String)],
     ) {
+        self.0.lines.fetch_add(1, Ordering::Relaxed);
         if !enabled(level) {
             return;
         }
@@ -132,6 +157,8 @@ impl LogSink {
             }
             return;
         }
+        let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        self.0.bytes.fetch_add(length, Ordering::Relaxed);
         self.emit(level, source, &text, &call);
     }
 

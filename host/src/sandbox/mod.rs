@@ -6,6 +6,7 @@
 
 mod binding;
 mod bindings;
+mod budget;
 mod cache;
 mod connection;
 mod crash;
@@ -34,6 +35,7 @@ mod sockets;
 mod spec;
 mod state;
 mod trial;
+mod usage;
 mod version;
 mod wasi_http;
 mod worker;
@@ -41,15 +43,17 @@ mod worker_async;
 
 pub use binding::{Answer, Binding, BindingStatus, Refused, Report};
 pub use bindings::SUPPORTED_VERSIONS;
+pub use budget::GuestBounds;
 pub use cache::CompileCache;
 pub use crash::{Gate, QuarantineStatus};
 pub use door::Contact;
 pub use engine::Engine;
-pub use instance::{SendCall, Usage};
+pub use instance::SendCall;
 pub use manifest::{BodyLimit, LengthUnit, Manifest, Rate, SecretWant};
 pub use observer::{Observer, Refusal};
 pub use outcome::{Fault, FaultKind, Health, HealthStatus, Outcome, Problem, RetryScope};
 pub use plugin::{Faults, LoadError, LoadedPlugin};
 pub use registry::{Sandbox, Unavailable};
 pub use spec::ChannelCheck;
+pub use usage::{Resources, Usage};
 pub use version::VersionError;

@@ -1,9 +1,9 @@
 //! What the sandbox tells the rest of the host as it happens.
 
 use super::{
-    instance::Usage,
     outcome::{Fault, FaultKind},
     plugin::LoadedPlugin,
+    usage::Usage,
 };
 use crate::{
     egress::{Denial, FetchError},

@@ -12,7 +12,7 @@ use super::{
         v0_1_0::http,
         v0_1_0_async::{Event, http_async, operations},
     },
-    door::{Contact, Door},
+    door::Door,
     imports::{inbound, outbound, unanswered},
     state::InstanceState,
 };
@@ -99,9 +99,9 @@ impl InstanceState {
         }
     }
 
-    /// A call is over: whom it has spoken to last.
-    pub(super) fn end_call(&mut self, call: u32) -> Option<Contact> {
-        self.operations.as_mut()?.end_call(call)?.door.take_contact()
+    /// A call is over: its way out, which knows what it sent and to whom.
+    pub(super) fn end_call(&mut self, call: u32) -> Option<Door> {
+        Some(self.operations.as_mut()?.end_call(call)?.door)
     }
 
     /// Starts an operation, for the call that the guest is working on.

@@ -118,6 +118,8 @@ pub enum FaultKind {
     HostCall,
     /// It could not be started (instantiation failed).
     Start,
+    /// Not its fault: all guests together have the memory that they may have.
+    HostMemory,
 }
 
 impl FaultKind {
@@ -132,6 +134,7 @@ impl FaultKind {
             Self::Stack => "stack_limit",
             Self::HostCall => "host_call_limit",
             Self::Start => "start",
+            Self::HostMemory => "host_memory",
         }
     }
 }

@@ -29,13 +29,15 @@ use crate::{
     egress::Egress,
     generation::Generation,
     ids::PluginName,
-    limits,
     store::Lane,
     tasks::Tasks,
 };
 
 /// Instances that are closed at once when the process has as many as it may.
 const EVICT_AT_ONCE: usize = 64;
+
+/// Why a quarantine is over when the binding is.
+const CHANGED: &str = "its configuration or its plugin has changed";
 
 /// Why a lane has no binding now.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -99,9 +101,10 @@ impl Sandbox {
             troubled: Arc::default(),
         });
         let reaped = Arc::downgrade(&sandbox);
+        let every = sandbox.engine.bounds().idle_max / 4;
         tasks.spawn("reaper", async move {
             loop {
-                tokio::time::sleep(limits::INSTANCE_IDLE_MAX / 4).await;
+                tokio::time::sleep(every).await;
                 let Some(sandbox) = reaped.upgrade() else { return };
                 sandbox.reap_idle();
             }
@@ -156,19 +159,21 @@ impl Sandbox {
         binding.connect();
         let entry = Entry { binding: Arc::clone(&binding), generation: generation.number };
         if let Some(old) = bindings.insert(lane.clone(), entry) {
+            old.binding.forgive(CHANGED);
             old.binding.retire();
         }
         Ok(binding)
     }
 
     fn spec(&self, parts: &Parts<'_>, kv: Arc<Kv>) -> Result<super::binding::Spec, String> {
+        let memory = self.engine.memory.of_channel(parts.config.limits.memory_bytes);
         spec::build(
             &self.egress,
             parts.tenant,
             parts.channel,
             parts.config,
             Arc::clone(parts.plugin),
-            kv,
+            spec::Own { kv, memory },
         )
     }
 
@@ -181,7 +186,7 @@ impl Sandbox {
             if keep {
                 entry.generation = generation.number;
             } else {
-                entry.binding.forgive("its configuration or its plugin has changed");
+                entry.binding.forgive(CHANGED);
                 entry.binding.retire();
                 retired += 1;
             }
@@ -214,10 +219,11 @@ impl Sandbox {
         binding.is_some_and(|binding| binding.forgive("the operator has cleared it"))
     }
 
-    /// Ends the instances that have been idle for [`limits::INSTANCE_IDLE_MAX`], and connections to
-    /// mail servers that have been for [`limits::EGRESS_IDLE_TIMEOUT`].
+    /// Ends the instances that have been idle for as long as they may, and connections to mail
+    /// servers that have been for [`limits::EGRESS_IDLE_TIMEOUT`].
     fn reap_idle(&self) {
-        let Some(cutoff) = Instant::now().checked_sub(limits::INSTANCE_IDLE_MAX) else { return };
+        let idle_max = self.engine.bounds().idle_max;
+        let Some(cutoff) = Instant::now().checked_sub(idle_max) else { return };
         let bindings: Vec<_> =
             self.lock().values().map(|entry| Arc::clone(&entry.binding)).collect();
         for binding in bindings {

@@ -26,6 +26,7 @@ pub(super) fn slots(component: &Component) -> u32 {
 /// The slots of the process.
 #[derive(Debug)]
 pub(super) struct Room {
+    slots_max: usize,
     all: Arc<Semaphore>,
     /// What is left to each tenant; those that have taken nothing need not be here.
     tenants: Mutex<HashMap<TenantId, Arc<Semaphore>>>,
@@ -48,12 +49,23 @@ pub(super) enum Shortage {
 }
 
 impl Room {
-    pub(super) fn new() -> Self {
-        Self { all: Arc::new(Semaphore::new(limits::INSTANCES_MAX)), tenants: Mutex::default() }
+    /// Room for `slots_max` instances; half of it for one tenant.
+    pub(super) fn new(slots_max: usize) -> Self {
+        Self { slots_max, all: Arc::new(Semaphore::new(slots_max)), tenants: Mutex::default() }
+    }
+
+    /// Half, so that one tenant whose plugins all hang leaves room for the others.
+    fn tenant_max(&self) -> usize {
+        self.slots_max.div_ceil(limits::INSTANCES_TENANT_PARTS)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, Arc<Semaphore>>> {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many slots are taken.
+    pub(super) fn taken(&self) -> usize {
+        self.slots_max.saturating_sub(self.all.available_permits())
     }
 
     /// Takes room for one instance; none when the process or the tenant has no more.
@@ -71,14 +83,13 @@ impl Room {
     }
 
     fn left_to(&self, tenant: TenantId) -> Arc<Semaphore> {
+        let tenant_max = self.tenant_max();
         let mut tenants = self.lock();
         if !tenants.contains_key(&tenant) {
             // No more are kept than have instances.
-            tenants.retain(|_, left| left.available_permits() < limits::INSTANCES_PER_TENANT_MAX);
+            tenants.retain(|_, left| left.available_permits() < tenant_max);
         }
-        let left = tenants
-            .entry(tenant)
-            .or_insert_with(|| Arc::new(Semaphore::new(limits::INSTANCES_PER_TENANT_MAX)));
+        let left = tenants.entry(tenant).or_insert_with(|| Arc::new(Semaphore::new(tenant_max)));
         Arc::clone(left)
     }
 
@@ -99,9 +110,9 @@ mod tests {
 
     #[test]
     fn a_tenant_takes_half_of_the_room_and_gives_it_back() {
-        let room = Room::new();
+        let room = Room::new(limits::INSTANCES_MAX);
         let [one, other, third] = [1, 2, 3].map(|n| TenantId(uuid::Uuid::from_u128(n)));
-        let most = u32::try_from(limits::INSTANCES_PER_TENANT_MAX).unwrap();
+        let most = u32::try_from(limits::INSTANCES_MAX / 2).unwrap();
         let taken = room.take(one, most).unwrap();
         assert!(room.take(one, 1).is_none());
         assert_eq!(room.shortage(one, 1), Some(Shortage::Tenant));

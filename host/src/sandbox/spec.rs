@@ -4,7 +4,8 @@
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use super::{
-    binding::Spec, instance, kv::Kv, log::Speaker, manifest::Manifest, plugin::LoadedPlugin, schema,
+    binding::Spec, budget::MemoryBudget, instance, kv::Kv, log::Speaker, manifest::Manifest,
+    plugin::LoadedPlugin, schema,
 };
 use crate::{
     config::{Channel, ChannelSecret, ONLY_SECRET, Plugin, Tenant},
@@ -98,6 +99,12 @@ fn secrets<'a>(
     Ok(Cow::Owned(named))
 }
 
+/// What a binding has to itself.
+pub(super) struct Own {
+    pub(super) kv: Arc<Kv>,
+    pub(super) memory: Arc<MemoryBudget>,
+}
+
 /// Puts the specification together.
 pub(super) fn build(
     egress: &Egress,
@@ -105,7 +112,7 @@ pub(super) fn build(
     channel: &Arc<Channel>,
     config: &Plugin,
     plugin: Arc<LoadedPlugin>,
-    kv: Arc<Kv>,
+    own: Own,
 ) -> Result<Spec, String> {
     let manifest = plugin.manifest();
     let secrets = secrets(channel, manifest)?;
@@ -136,7 +143,8 @@ pub(super) fn build(
         options: serde_json::Value::Object((*channel.options).clone()).to_string(),
         secret_names: secrets.keys().cloned().collect(),
         egress,
-        kv,
+        kv: own.kv,
+        memory: own.memory,
         limits: Arc::clone(&config.limits),
         plugin,
         channel: Arc::clone(channel),

@@ -1,6 +1,12 @@
 //! What the host keeps for one instance: the data of its store.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::time::Instant;
 use wasmtime::component::ResourceTable;
@@ -30,6 +36,8 @@ pub(super) struct InstanceState {
     pub(super) cpu_budget: Duration,
     /// When the running call ends, whatever it is doing.
     pub(super) deadline: Instant,
+    /// Calls of imports that nobody else counts.
+    pub(super) host_calls: AtomicU64,
     /// Set when the CPU budget ended the call.
     pub(super) cpu_exhausted: bool,
     /// What was started in a turn. None: the plain flavour, or `describe`.
@@ -45,7 +53,7 @@ impl InstanceState {
         log: LogSink,
         kv: Arc<Kv>,
         door: Option<Door>,
-        memory_bytes_max: usize,
+        memory: MemoryLimiter,
         cpu: CpuMeter,
     ) -> Self {
         // The builder's own documentation is of two minds about some defaults: say everything.
@@ -69,7 +77,8 @@ impl InstanceState {
             kv,
             hooks: Hooks::new(door.clone(), deadline),
             door,
-            memory: MemoryLimiter::new(memory_bytes_max),
+            memory,
+            host_calls: AtomicU64::new(0),
             cpu: Arc::new(cpu),
             cpu_budget: Duration::ZERO,
             deadline,
@@ -87,6 +96,11 @@ impl InstanceState {
             Some(door) => door.egress.vault().scrub(text),
             None => text.to_owned(),
         }
+    }
+
+    /// The guest has called the host.
+    pub(super) fn count_host_call(&self) {
+        self.host_calls.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A call begins that may take `wall` and compute for `cpu`.

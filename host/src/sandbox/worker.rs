@@ -9,9 +9,10 @@ use tokio::sync::mpsc;
 
 use super::{
     binding::{Binding, Job},
-    instance::{Instance, StartError, Usage},
+    instance::{Instance, StartError},
     observer::Observer,
     outcome::{Outcome, RetryScope},
+    usage::Usage,
 };
 use crate::{ids::PluginName, limits};
 
@@ -74,7 +75,7 @@ pub(super) async fn run(binding: &Binding, first: Job) {
         let id = call.id;
         let (outcome, usage, back) = instance.send(call).await;
         let outcome = outcome.map_texts(|text| binding.spec.clean(text));
-        binding.observer.call(binding.spec.plugin.name(), &usage);
+        binding.charge(&usage);
         match back {
             Some(instance) => {
                 binding.succeeded();

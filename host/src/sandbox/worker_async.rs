@@ -18,10 +18,11 @@ use super::{
         v0_1_0_async::{Answer, Event},
     },
     crew::Place,
-    instance::{SendCall, StartError, Usage, message},
+    instance::{SendCall, StartError, message},
     instance_async::AsyncInstance,
     outcome::{Fault, FaultKind, Health, HealthStatus, Outcome, Problem, RetryScope},
     reactor::Reactor,
+    usage::Usage,
     worker::{Ended, Message},
 };
 use crate::{ids::NotificationId, limits};
@@ -368,13 +369,12 @@ impl Worker<'_> {
                 let Some((_, reply)) = self.sends.remove(&number) else { return };
                 let mut usage = Usage::default();
                 if let Some(instance) = &mut self.reactor.instance {
-                    let contact = instance.end_call(number);
-                    usage = Usage { contact, ..instance.take_usage() };
+                    usage = instance.end_call(number);
                 }
                 let binding = &self.place.binding;
                 let clean = |text: &str| binding.spec.clean(text);
                 let outcome = v0_1_0::outcome(result).map_texts(clean);
-                binding.observer.call(binding.spec.plugin.name(), &usage);
+                binding.charge(&usage);
                 binding.succeeded();
                 self.place.freed();
                 reply.give(outcome, usage);

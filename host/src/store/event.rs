@@ -39,11 +39,13 @@ pub enum EventKind {
     Released = 22,
     /// A plugin was returned to its last good file.
     RolledBack = 23,
+    /// A tenant's key was used at an address that is another tenant's.
+    ContextMismatch = 24,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Accepted,
         Self::Delivered,
         Self::Retrying,
@@ -59,6 +61,7 @@ impl EventKind {
         Self::Quarantined,
         Self::Released,
         Self::RolledBack,
+        Self::ContextMismatch,
     ];
 
     /// The kind as a stable word.
@@ -80,6 +83,7 @@ impl EventKind {
             Self::Quarantined => "plugin.quarantined",
             Self::Released => "plugin.released",
             Self::RolledBack => "plugin.rolled-back",
+            Self::ContextMismatch => "security.context-mismatch",
         }
     }
 }

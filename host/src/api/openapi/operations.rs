@@ -277,6 +277,27 @@ const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        route: Route::AdminBindings,
+        id: "listBindings",
+        summary: "What each channel that was used has used, the greatest first",
+        access: Access::Operators,
+        takes: Takes::Nothing,
+        good: &[("200", "One page.", JSON, Some("BindingsPage"))],
+        bad: &[kinds::INVALID_REQUEST],
+        parameters: &[
+            (
+                ParameterIn::Query,
+                "sort",
+                "By what: cpu, memory, calls, hostCalls, bytesOut, bytesIn, logBytes or instances; \
+                 otherwise cpu.",
+            ),
+            (ParameterIn::Query, "tenant", "Only of the tenant with this id."),
+            (ParameterIn::Query, "plugin", "Only of channels with this plugin."),
+            (ParameterIn::Query, "cursor", "`nextCursor` of the page before."),
+            (ParameterIn::Query, "limit", "Rows of the page, 1 to 200; otherwise 50."),
+        ],
+    },
+    Entry {
         route: Route::AdminPlugins,
         id: "listPlugins",
         summary: "What runs of each plugin, since when, and what became of its files",
@@ -462,12 +483,16 @@ fn problems(entry: &Entry) -> BTreeMap<u16, Vec<Kind>> {
         kinds::WRONG_KEY,
         kinds::WRONG_CONTEXT,
         kinds::SOURCE_DENIED,
+        kinds::TOO_MANY_FAILURES,
         kinds::STOPPING,
     ];
     let of_access = match entry.access {
         Access::Tenant => &of_tenants[..],
-        Access::Operators => &[kinds::NO_KEY, kinds::WRONG_KEY, kinds::STOPPING],
-        Access::Everybody | Access::EverybodyAndMoreForOperators => &[],
+        Access::Operators => {
+            &[kinds::NO_KEY, kinds::WRONG_KEY, kinds::TOO_MANY_FAILURES, kinds::STOPPING]
+        }
+        Access::Everybody => &[],
+        Access::EverybodyAndMoreForOperators => &[kinds::TOO_MANY_FAILURES],
     };
     let mut by_status = BTreeMap::<u16, Vec<Kind>>::new();
     for kind in of_access.iter().chain(entry.bad).chain(&[kinds::INTERNAL]) {

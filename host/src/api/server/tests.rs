@@ -39,6 +39,7 @@ async fn start(limits: ServerLimits) -> Running {
 fn quick() -> ServerLimits {
     ServerLimits {
         connections_max: 8,
+        connections_per_source_max: 8,
         header_read_timeout: Duration::from_millis(200),
         grace: Duration::from_secs(5),
     }
@@ -109,6 +110,33 @@ async fn one_connection_more_than_the_cap_waits_for_a_place() {
     });
     assert!(first.ends_with("done") && second.ends_with("127.0.0.1"));
     assert!(started.elapsed() >= Duration::from_millis(500));
+}
+
+#[tokio::test]
+async fn one_source_cannot_have_all_places() {
+    let limits = ServerLimits {
+        connections_per_source_max: 2,
+        header_read_timeout: Duration::from_secs(60),
+        ..quick()
+    };
+    let running = start(limits).await;
+    let first = TcpStream::connect(running.address).await.unwrap();
+    let second = TcpStream::connect(running.address).await.unwrap();
+    assert_eq!(talk(running.address, &request("/")).await, "", "the third is closed");
+    let elsewhere = tokio::net::TcpSocket::new_v4().unwrap();
+    elsewhere.bind("127.0.0.5:0".parse().unwrap()).unwrap();
+    let mut stream = elsewhere.connect(running.address).await.unwrap();
+    stream.write_all(request("/").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with("127.0.0.5"), "{answer}");
+    // A place that is given back is free again.
+    drop((first, second));
+    let began = Instant::now();
+    while !talk(running.address, &request("/")).await.ends_with("127.0.0.1") {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test]

@@ -39,8 +39,13 @@ pub(super) const KEYS: &[&str] = &[
     "throttle",
 ];
 
-/// Reads the file and gives the channels to their tenants.
-pub(super) fn load(plugins: &Plugins, tenants: &mut Tenants, context: &mut Context<'_>) {
+/// Reads the file and gives the channels to their tenants. What comes back is valid and has no
+/// tenant, because the tenant is not valid.
+pub(super) fn load(
+    plugins: &Plugins,
+    tenants: &mut Tenants,
+    context: &mut Context<'_>,
+) -> Vec<Arc<Channel>> {
     let mut entries = Entries::new();
     match Document::read(context.folder, CHANNELS_FILE) {
         Ok(document) => read_all(&document, plugins, tenants, &mut entries, context),
@@ -52,11 +57,15 @@ pub(super) fn load(plugins: &Plugins, tenants: &mut Tenants, context: &mut Conte
         core.filter_map(|plugin| plugin.name.as_str().parse().ok()).collect();
     let core = (!plugins.unknown).then_some(&core);
     fallbacks::check(&mut entries, core, &context.suggester, &mut context.findings);
+    let mut orphans = Vec::new();
     for ((id, name), entry) in entries {
-        if let (Some(tenant), Some(channel)) = (tenants.valid.get_mut(&id), entry.channel) {
-            tenant.channels.insert(name, channel);
+        match (tenants.valid.get_mut(&id), entry.channel) {
+            (Some(tenant), Some(channel)) => drop(tenant.channels.insert(name, channel)),
+            (None, Some(channel)) => orphans.push(channel),
+            (_, None) => {}
         }
     }
+    orphans
 }
 
 fn read_all(

@@ -33,7 +33,7 @@ pub(super) use values::key_variable;
 use super::{
     environment::Environment,
     findings::Findings,
-    model::{Config, Problem},
+    model::{Channel, Config, Problem},
     suggest::Suggester,
 };
 use context::Context;
@@ -48,6 +48,9 @@ pub struct Loaded {
     /// The files that the three files name (components, secrets): a change of one of them is a
     /// change of the configuration too. Absolute; not all of them need be there.
     pub files: BTreeSet<PathBuf>,
+    /// Channels whose tenant was left out: they serve nobody, and what is wrong with them is to be
+    /// told with what is wrong with the tenant.
+    pub orphans: Vec<Arc<Channel>>,
 }
 
 /// Loads the configuration in the folder `dir`.
@@ -62,7 +65,7 @@ pub fn load(dir: &Path, environment: &Environment) -> Loaded {
     };
     let plugins = plugins::load(&mut context);
     let mut tenants = tenants::load(&plugins, &mut context);
-    channels::load(&plugins, &mut tenants, &mut context);
+    let orphans = channels::load(&plugins, &mut tenants, &mut context);
     let (problems, notices) = context.findings.into_sorted();
     let tenants_by_id =
         tenants.valid.into_iter().map(|(id, tenant)| (id, Arc::new(tenant))).collect();
@@ -72,5 +75,5 @@ pub fn load(dir: &Path, environment: &Environment) -> Loaded {
         fallback: tenants.fallback,
         notices,
     };
-    Loaded { config, problems, files: context.files }
+    Loaded { config, problems, files: context.files, orphans }
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::super::{
     alarms::Alarm,
-    bounded::Bounded,
     breaker::{Breaker, Pass},
     bucket::Buckets,
 };
 use crate::{
+    bounded::Bounded,
     clock::UnixMs,
     ids::{PluginName, TenantId},
     limits,

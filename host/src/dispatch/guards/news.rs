@@ -3,7 +3,6 @@
 
 use super::super::{
     alarms::{Alarm, Basis, BreakerScope, Reason},
-    bounded::Bounded,
     breaker::{Breaker, Change, Signal},
     short,
     signals::Signals,
@@ -13,6 +12,7 @@ use super::{
     entries::{Destination, DestinationGuard, LaneGuard, Provider, ProviderGuard},
 };
 use crate::{
+    bounded::Bounded,
     clock::UnixMs,
     ids::PluginName,
     sandbox::Outcome,

@@ -7,7 +7,7 @@ use std::{borrow::Borrow, collections::HashMap, hash::Hash};
 const EVICTED_PART: usize = 8;
 
 #[derive(Debug)]
-pub(super) struct Bounded<K, V> {
+pub(crate) struct Bounded<K, V> {
     entries: HashMap<K, Entry<V>>,
     max: usize,
     uses: u64,
@@ -20,11 +20,11 @@ struct Entry<V> {
 }
 
 impl<K: Hash + Eq + Clone, V> Bounded<K, V> {
-    pub(super) fn new(max: usize) -> Self {
+    pub(crate) fn new(max: usize) -> Self {
         Self { entries: HashMap::new(), max: max.max(1), uses: 0 }
     }
 
-    pub(super) fn get_mut<Q>(&mut self, key: &Q) -> Option<&mut V>
+    pub(crate) fn get_mut<Q>(&mut self, key: &Q) -> Option<&mut V>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -36,7 +36,7 @@ impl<K: Hash + Eq + Clone, V> Bounded<K, V> {
     }
 
     /// The entry of `key`, made if it is not there.
-    pub(super) fn get_or_insert(&mut self, key: &K, new: impl FnOnce() -> V) -> &mut V {
+    pub(crate) fn get_or_insert(&mut self, key: &K, new: impl FnOnce() -> V) -> &mut V {
         if self.entries.len() >= self.max && !self.entries.contains_key(key) {
             self.evict();
         }
@@ -47,7 +47,7 @@ impl<K: Hash + Eq + Clone, V> Bounded<K, V> {
         &mut entry.value
     }
 
-    pub(super) fn remove<Q>(&mut self, key: &Q) -> Option<V>
+    pub(crate) fn remove<Q>(&mut self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -55,16 +55,16 @@ impl<K: Hash + Eq + Clone, V> Bounded<K, V> {
         self.entries.remove(key).map(|entry| entry.value)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.entries.iter().map(|(key, entry)| (key, &entry.value))
     }
 
     /// Keeps what `keep` says, and may change it.
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
         self.entries.retain(|key, entry| keep(key, &mut entry.value));
     }
 
