@@ -13,7 +13,7 @@ use conductor::{
     plugin_files::LastGood,
     reload::{Parts, Reloader},
     sandbox::{
-        Answer, CompileCache, Engine, Fault, FaultKind, LoadedPlugin, Observer,
+        Answer, CompileCache, Engine, Fault, FaultKind, GuestBounds, LoadedPlugin, Observer,
         Report as CallReport, Sandbox, SendCall, Usage,
     },
     store::{Lane, Priority},
@@ -58,7 +58,7 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
 async fn load(folder: &Folder) -> Result<(Arc<Sandbox>, Generation)> {
     let clock = Clock::system();
     let tasks = Tasks::new(Arc::new(HealthBoard::default()), clock.clone());
-    let engine = Engine::new().map_err(|error| anyhow!("{error:#}"))?;
+    let engine = Engine::new(GuestBounds::default()).map_err(|error| anyhow!("{error:#}"))?;
     let egress = Egress::new(&[]).map_err(|error| anyhow!("{error}"))?;
     let sandbox = Sandbox::new(Arc::clone(&engine), egress, Arc::new(Nobody), tasks);
     let mut reloader = Reloader::new(Parts {
@@ -117,6 +117,10 @@ impl Observer for Nobody {
     }
     fn released(&self, _lane: &Lane, _plugin: &PluginName, _why: &str) {}
     fn instance_ended(&self, _plugin: &PluginName) {}
+    fn quarantined(&self, _lane: &Lane, _plugin: &PluginName, _fault: &Fault) -> Box<dyn Send> {
+        Box::new(())
+    }
+    fn released(&self, _lane: &Lane, _plugin: &PluginName, _why: &str) {}
     fn proven(&self, _plugin: &LoadedPlugin) {}
     fn probation_failed(&self, _plugin: &LoadedPlugin, _fault: &Fault) {}
 }

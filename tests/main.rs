@@ -22,7 +22,6 @@ mod egress;
 mod events;
 mod fallback;
 mod fanout;
-mod fuzz;
 mod guests;
 mod hostile;
 mod kit;
