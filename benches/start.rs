@@ -13,7 +13,7 @@ use conductor::{
     plugin_files::LastGood,
     reload::{Parts, Reloader},
     sandbox::{
-        Answer, CompileCache, Engine, Fault, FaultKind, LoadedPlugin, Observer,
+        Answer, CompileCache, Engine, Fault, FaultKind, LoadedPlugin, Observer, Refusal,
         Report as CallReport, Sandbox, SendCall, Usage,
     },
     store::{Lane, Priority},
