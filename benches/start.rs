@@ -111,6 +111,7 @@ impl Observer for Nobody {
     fn fetched(&self, _plugin: &PluginName, _answer: std::result::Result<u16, &FetchError>) {}
     fn fault(&self, _plugin: &PluginName, _kind: FaultKind) {}
     fn instance_ended(&self, _plugin: &PluginName) {}
+    fn refused(&self, _plugin: &PluginName, _what: Refusal) {}
     fn proven(&self, _plugin: &LoadedPlugin) {}
     fn probation_failed(&self, _plugin: &LoadedPlugin, _fault: &Fault) {}
 }
