@@ -42,7 +42,7 @@ wasmtime::component::bindgen!({
 /// Sends in one look at the clock.
 const BATCH: u32 = 500;
 /// All stores in turn, so often.
-const ROUNDS: usize = 60;
+const ROUNDS: usize = 40;
 
 /// Which guards are up.
 #[derive(Clone, Copy, Default)]
@@ -144,12 +144,17 @@ impl Guest {
         if guards.epoch {
             store.epoch_deadline_callback(move |mut context| {
                 let state = context.data_mut();
-                if guards.meter && state.cpu.used_while_polled() >= limits::SEND_CPU_DEFAULT {
+                if !guards.meter {
+                    // Turns are given back by the meter.
+                    return Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())));
+                }
+                if state.cpu.used_while_polled() >= limits::SEND_CPU_DEFAULT {
                     return Ok(UpdateDeadline::Interrupt);
                 }
                 Ok(UpdateDeadline::YieldCustom(1, state.cpu.next_slice()))
             });
-            store.set_epoch_deadline(1);
+            // Not while it starts, which is not metered here.
+            store.set_epoch_deadline(1_000_000);
         }
         let component = Component::new(&engine, bytes)?;
         let plugin = Plugin::instantiate_async(&mut store, &component, &linker).await?;

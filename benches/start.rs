@@ -13,7 +13,7 @@ use conductor::{
     plugin_files::LastGood,
     reload::{Parts, Reloader},
     sandbox::{
-        Answer, CompileCache, Engine, Fault, FaultKind, GuestBounds, LoadedPlugin, Observer,
+        Answer, CompileCache, Engine, Fault, FaultKind, GuestBounds, LoadedPlugin, Observer, Refusal,
         Report as CallReport, Sandbox, SendCall, Usage,
     },
     store::{Lane, Priority},
@@ -121,6 +121,7 @@ impl Observer for Nobody {
         Box::new(())
     }
     fn released(&self, _lane: &Lane, _plugin: &PluginName, _why: &str) {}
+    fn refused(&self, _plugin: &PluginName, _what: Refusal) {}
     fn proven(&self, _plugin: &LoadedPlugin) {}
     fn probation_failed(&self, _plugin: &LoadedPlugin, _fault: &Fault) {}
 }
