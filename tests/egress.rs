@@ -20,7 +20,7 @@ use crate::kit::{Folder, KEY_ADMIN, Provider, TestHost, conductor, eventually};
 
 const ADDRESSES: &str = "addresses = [\"127.0.0.0/8\"]";
 
-/// Counts the connections that are open.
+/// Counts the connections that are open, and the most requests that were there at the same time.
 struct Connections {
     port: u16,
     open: Arc<AtomicUsize>,
@@ -34,16 +34,19 @@ impl Connections {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (open, most) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
-        let counts = (Arc::clone(&open), Arc::clone(&most));
+        let busy = Arc::<AtomicUsize>::default();
+        let counts = (Arc::clone(&open), Arc::clone(&most), busy);
         let server = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                let (open, most) = (Arc::clone(&counts.0), Arc::clone(&counts.1));
+                let (open, most, busy) = counts.clone();
                 tokio::spawn(async move {
-                    most.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    open.fetch_add(1, Ordering::SeqCst);
                     let mut bytes = [0; 16 * 1024];
                     // A request of these tests fits one read.
                     while stream.read(&mut bytes).await.is_ok_and(|read| read > 0) {
+                        most.fetch_max(busy.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         tokio::time::sleep(pause).await;
+                        busy.fetch_sub(1, Ordering::SeqCst);
                         let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
                         if stream.write_all(ok).await.is_err() {
                             break;

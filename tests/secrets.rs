@@ -138,12 +138,13 @@ fn few() -> Vec<String> {
     ["path", "ask", "elsewhere", "keep"].map(String::from).to_vec()
 }
 
-/// A provider that repeats all secrets in everything that is read of an answer.
+/// A provider that repeats the secrets in everything that is read of an answer. The credential that
+/// it gives in exchange is a secret only of the channel that has handed it over.
 fn echo(status: u16, provider: &Provider) -> Reply {
-    let all = format!("{TOKEN} {OPEN} {ACCESS}");
+    let all = format!("{TOKEN} {OPEN}");
     Reply::status(status)
         .header("x-echo", &all)
-        .header("location", &provider.url("/canary-access-3Hn8pQxY"))
+        .header("location", &provider.url(&format!("/{OPEN}")))
         .json(&json!({ "all": all, "token": TOKEN }))
 }
 
@@ -330,9 +331,13 @@ async fn a_secret_on_its_way_to_where_it_may_not_go_raises_an_alarm() {
         "conductor_egress_denied_total{plugin=\"leaky\",reason=\"secret\",enforced=\"true\"}";
     assert_eq!(host.metric(metric).await, 1.0);
     let health = host.health().await;
-    assert_eq!((&health["status"], &health["securityAlarmCount"]), (&json!("degraded"), &json!(1)));
+    let alarms = health["securityAlarms"].as_array().unwrap();
+    // Those of its trial at the start are about a value that it wanted to read.
+    let denied: Vec<_> = alarms.iter().filter(|alarm| alarm["what"] == "secret-denied").collect();
+    assert_eq!((&health["status"], denied.len()), (&json!("degraded"), 1), "{health}");
     let open = host.get("/health").await.json;
-    assert!(open["securityAlarms"].is_null() && open["securityAlarmCount"] == 1, "{open}");
+    assert!(open["securityAlarms"].is_null(), "{open}");
+    assert_eq!(open["securityAlarmCount"], alarms.len());
 }
 
 #[tokio::test]

@@ -99,7 +99,7 @@ impl SigningKey {
             (SignatureAlgorithm::Es256 | SignatureAlgorithm::Rs256, KeyEncoding::Pem) => {
                 let read = || private_key(secret.expose());
                 let key = self.private.get_or_init(read).as_ref();
-                key.map_err(|why| unusable(why))?.sign(algorithm, data)
+                key.map_err(unusable)?.sign(algorithm, data)
             }
             (SignatureAlgorithm::Es256 | SignatureAlgorithm::Rs256, _) => Err(unusable(
                 "ES256 and RS256 sign with a private key in PEM: the plugin must ask for the key \
