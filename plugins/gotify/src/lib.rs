@@ -5,12 +5,12 @@
 //! that it already has: a request without an answer is unknown.
 
 use conductor_sdk::{
-    Channel, Context, Failure, Format, HealthReport, LengthUnit, Manifest, Message, Priority,
-    Receipt, Retry, SendError,
+    Channel, Context, Failure, Format, HealthReport, Manifest, Message, Priority, Receipt,
+    RetryScope, SendError,
     http::{self, Response},
     json,
     options::BaseUrl,
-    secrets, serde_json, text,
+    secrets, serde_json,
 };
 use serde::{Deserialize, Serialize};
 
@@ -76,12 +76,6 @@ struct Own {
     extras: serde_json::Map<String, serde_json::Value>,
 }
 
-#[derive(Default, Deserialize)]
-struct Data {
-    #[serde(default)]
-    gotify: Own,
-}
-
 /// The request's body.
 #[derive(Serialize)]
 struct Body<'a> {
@@ -95,7 +89,7 @@ struct Body<'a> {
 /// The body of an error. Gotify's `errorCode` is the status once more.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Refusal {
+struct ErrorBody {
     error: String,
     error_description: String,
 }
@@ -129,14 +123,14 @@ impl Channel for Gotify {
     }
 
     fn send(&self, message: &Message) -> Result<Receipt, SendError> {
-        let Data { gotify } = message.parse_data()?;
+        let own: Own = message.own_data("gotify")?;
         let response = http::post(format!("{}/message", self.url))
             .header("x-gotify-key", secrets::placeholder(APP_TOKEN)?)
             .json(&Body {
                 title: message.title.as_deref(),
                 message: &message.body,
                 priority: self.priorities.of(message.priority),
-                extras: extras(message.format, gotify),
+                extras: extras(message.format, own),
             })
             .fetch()?;
         if !response.is_success() {
@@ -182,7 +176,8 @@ fn extras(format: Format, own: Own) -> serde_json::Value {
         Format::Plain => "text/plain",
         Format::Markdown => "text/markdown",
     };
-    let mut extras: serde_json::Value = json!({ "client::display": { "contentType": content_type } });
+    let mut extras: serde_json::Value =
+        json!({ "client::display": { "contentType": content_type } });
     if let Some(url) = own.click {
         extras["client::notification"]["click"] = json!({ "url": url });
     }
@@ -197,24 +192,13 @@ fn extras(format: Format, own: Own) -> serde_json::Value {
 
 /// What an answer that is not 2xx means.
 fn outcome(response: &Response) -> SendError {
-    const MESSAGE_CHARACTERS_MAX: usize = 300;
-    let refusal: Refusal = response.json().unwrap_or_default();
-    let code = format!("http_{}", response.status);
-    let detail = match [refusal.error, refusal.error_description].join(": ") {
-        nothing if nothing == ": " => response.summary(),
-        said => {
-            let unit = LengthUnit::Characters;
-            format!("Gotify: {}", text::truncate(&said, MESSAGE_CHARACTERS_MAX, unit))
-        }
-    };
+    let body: ErrorBody = response.json().unwrap_or_default();
+    let words = [body.error, body.error_description].join(": ");
+    let refusal = response.refusal("Gotify", "", words.trim_matches([':', ' ']));
     match response.status {
-        // No such application; a client's token in place of an application's; and no Gotify under
-        // this address.
-        401 | 403 | 404 => SendError::misconfigured(code, detail),
-        408 | 425 | 429 | 500..=599 => {
-            Retry::new(code, detail).after(response.retry_after()).into()
-        }
-        _ => SendError::rejected(code, detail),
+        // A client's token in place of an application's; no Gotify under this address.
+        403 | 404 => refusal.misconfigured(),
+        _ => refusal.by_status(RetryScope::Credential),
     }
 }
 

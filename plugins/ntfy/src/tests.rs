@@ -135,7 +135,8 @@ fn a_long_message_is_rejected_cut_or_sent_in_parts_as_the_option_says() {
     titled.title = Some("db-1".into());
     let receipt = splitting.send(&titled).unwrap();
     assert_eq!(receipt.provider_id.as_deref(), Some("first"));
-    let sent: Vec<Value> = host.requests().iter().map(conductor_sdk::testing::SentRequest::json).collect();
+    let sent: Vec<Value> =
+        host.requests().iter().map(conductor_sdk::testing::SentRequest::json).collect();
     let text = |part: &Value| part["message"].as_str().unwrap().to_owned();
     assert_eq!(text(&sent[0]) + &text(&sent[1]), long.body);
     assert_eq!((&sent[0]["title"], &sent[1]["title"]), (&json!("db-1"), &Value::Null));
@@ -199,5 +200,8 @@ fn the_manifest_says_what_ntfy_takes() {
     assert_eq!(manifest["hosts"], json!(["https://ntfy.sh", "option:url"]));
     assert_eq!(manifest["bodyMax"], MESSAGE_BYTES_MAX);
     assert_eq!(manifest["optionsSchema"]["additionalProperties"], false);
-    assert_eq!(manifest["optionsSchema"]["properties"]["topic"]["pattern"], "^[-_A-Za-z0-9]{1,64}$");
+    assert_eq!(
+        manifest["optionsSchema"]["properties"]["topic"]["pattern"],
+        "^[-_A-Za-z0-9]{1,64}$"
+    );
 }

@@ -197,7 +197,11 @@ fn the_manifest_names_both_regions_and_the_key() {
     assert_eq!(manifest["name"], "pagerduty");
     assert_eq!(
         manifest["hosts"],
-        json!(["https://events.pagerduty.com", "https://events.eu.pagerduty.com", "option:api_base"])
+        json!([
+            "https://events.pagerduty.com",
+            "https://events.eu.pagerduty.com",
+            "option:api_base"
+        ])
     );
     assert_eq!(manifest["secrets"][0]["required"], true);
     assert_eq!(manifest["optionsSchema"]["additionalProperties"], false);

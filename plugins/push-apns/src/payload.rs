@@ -56,7 +56,9 @@ impl Own {
             ));
         }
         if self.custom.contains_key("aps") {
-            return wrong("data.apns.custom must not have a member aps: that is Apple's".to_owned());
+            return wrong(
+                "data.apns.custom must not have a member aps: that is Apple's".to_owned(),
+            );
         }
         Ok(())
     }

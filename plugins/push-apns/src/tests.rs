@@ -182,9 +182,8 @@ fn a_long_message_is_rejected_cut_or_sent_in_parts_as_the_option_says() {
     let error = sent(&json!({}), &long, 0).unwrap_err();
     assert!(matches!(error, SendError::Rejected(problem) if problem.code == "too_long"));
 
-    let text = |request: &SentRequest| {
-        request.json()["aps"]["alert"]["body"].as_str().unwrap().to_owned()
-    };
+    let text =
+        |request: &SentRequest| request.json()["aps"]["alert"]["body"].as_str().unwrap().to_owned();
     let cut = one(&json!({ "overflow": "truncate" }), &long);
     assert!(cut.body.len() <= 4_096 && text(&cut).ends_with('…'));
     let parts = sent(&json!({ "overflow": "split" }), &long, 2).unwrap();
@@ -209,7 +208,11 @@ fn the_manifest_names_both_environments_and_the_key() {
     assert_eq!(manifest["name"], "push-apns");
     assert_eq!(
         manifest["hosts"],
-        json!(["https://api.push.apple.com", "https://api.sandbox.push.apple.com", "option:api_base"])
+        json!([
+            "https://api.push.apple.com",
+            "https://api.sandbox.push.apple.com",
+            "option:api_base"
+        ])
     );
     assert_eq!(manifest["secrets"][0]["required"], true);
     let schema = &manifest["optionsSchema"];

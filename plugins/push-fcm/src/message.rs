@@ -2,11 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use conductor_sdk::{
-    Message, Priority, SendError, json,
-    overflow::JsonText,
-    serde_json::Value,
-};
+use conductor_sdk::{Message, Priority, SendError, json, overflow::JsonText, serde_json::Value};
 use serde::{Deserialize, Serialize};
 
 use crate::Options;
@@ -92,8 +88,7 @@ pub(crate) fn build(
         ));
     }
     let whole = |body: &str| {
-        let shown =
-            Shown { title: message.title.as_deref(), body, image: own.image.as_deref() };
+        let shown = Shown { title: message.title.as_deref(), body, image: own.image.as_deref() };
         (json!(shown), json!(own.data))
     };
     // What counts is what the device gets.
@@ -105,9 +100,8 @@ pub(crate) fn build(
         Target::Token(_) => TO_DEVICE_BYTES_MAX,
         Target::Topic(_) => TO_TOPIC_BYTES_MAX,
     };
-    let parts = options
-        .overflow
-        .apply(&JsonText(&message.body), bytes_max.saturating_sub(size("")))?;
+    let parts =
+        options.overflow.apply(&JsonText(&message.body), bytes_max.saturating_sub(size("")))?;
     Ok(parts
         .iter()
         .map(|part| {
@@ -173,11 +167,8 @@ fn envelope(
 /// anybody wants it, and no longer than the option says.
 fn life(message: &Message, options: &Options) -> Option<u64> {
     let option = options.ttl_s.map(|seconds| Duration::from_secs(seconds.into()));
-    let life = match (message.time_left(), option) {
-        (Some(left), Some(option)) => Some(left.min(option)),
-        (left, option) => left.or(option),
-    };
-    life.map(|life| life.min(LIFE_MAX).as_secs())
+    let life = message.time_left().into_iter().chain(option).min()?;
+    Some(life.min(LIFE_MAX).as_secs())
 }
 
 /// A priority in the words of each platform.

@@ -35,6 +35,19 @@ impl Message {
             .map_err(|error| SendError::rejected("invalid_data", error.to_string()))
     }
 
+    /// What the caller's data says to one kind of channel alone: its member `name`, or the default
+    /// where there is none. A notification may go through channels of several kinds, so that each
+    /// has a member of its own; there, deny unknown fields, and a typing mistake is told.
+    ///
+    /// # Errors
+    /// Rejected as `invalid_data`.
+    pub fn own_data<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, SendError> {
+        let mut data: serde_json::Map<_, _> = self.parse_data()?;
+        let Some(own) = data.remove(name) else { return Ok(T::default()) };
+        serde_json::from_value(own)
+            .map_err(|error| SendError::rejected("invalid_data", format!("data.{name}: {error}")))
+    }
+
     /// How long this call may take.
     #[must_use]
     pub fn deadline(&self) -> Duration {

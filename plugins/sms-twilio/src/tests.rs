@@ -150,7 +150,8 @@ fn a_long_message_is_rejected_cut_or_sent_in_parts_as_the_option_says() {
     host.answer(answer(201).json(&json!({ "sid": "SM1" })))
         .answer(answer(201).json(&json!({ "sid": "SM2" })));
     let mut with_picture = long.clone();
-    with_picture.data = json!({ "twilio": { "media_urls": ["https://a.example/1.png"] } }).to_string();
+    with_picture.data =
+        json!({ "twilio": { "media_urls": ["https://a.example/1.png"] } }).to_string();
     let receipt = splitting.send(&with_picture).unwrap();
     assert_eq!(receipt.status, ReceiptStatus::Accepted);
     assert_eq!(receipt.provider_id.as_deref(), Some("SM1"));

@@ -124,8 +124,8 @@ pub(crate) fn texts(
     overflow: Overflow,
     preview_url: bool,
 ) -> Result<Vec<Value>, SendError> {
-    let rich = Rich::of(message)
-        .measured(|rich| length(&rich.render(&Markup), LengthUnit::Characters));
+    let rich =
+        Rich::of(message).measured(|rich| length(&rich.render(&Markup), LengthUnit::Characters));
     let parts = overflow.apply(&rich, TEXT_CHARACTERS_MAX)?;
     let text = |part: Rich| {
         json!({

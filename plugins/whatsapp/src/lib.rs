@@ -13,12 +13,8 @@ use std::time::Duration;
 
 use conductor_sdk::{
     Channel, Context, Failure, Format, HealthReport, LengthUnit, Manifest, Message, Overflow,
-    RateScope, Receipt, ReceiptStatus, SendError,
-    http::Request,
-    options::BaseUrl,
-    overflow::send_parts,
-    secrets,
-    serde_json::Value,
+    RateScope, Receipt, ReceiptStatus, SendError, http::Request, options::BaseUrl,
+    overflow::send_parts, secrets, serde_json::Value,
 };
 use serde::Deserialize;
 
@@ -71,12 +67,6 @@ struct Own {
     template: Option<body::OwnTemplate>,
 }
 
-#[derive(Deserialize)]
-struct Data {
-    #[serde(default)]
-    whatsapp: Own,
-}
-
 /// What is of use of the answer.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -121,9 +111,9 @@ impl Channel for WhatsApp {
     fn send(&self, message: &Message) -> Result<Receipt, SendError> {
         let Options { template, overflow, preview_url, .. } = &self.options;
         let to = number(message.require_target(self.options.to.as_deref())?)?;
-        let Data { whatsapp } = message.parse_data()?;
-        let own_template = whatsapp.template.is_some();
-        let bodies = match (whatsapp.template, template) {
+        let own: Own = message.own_data("whatsapp")?;
+        let own_template = own.template.is_some();
+        let bodies = match (own.template, template) {
             (Some(own), _) => vec![body::from_own(own, *overflow)?],
             (None, Some(template)) => vec![body::from_option(template, message, *overflow)?],
             (None, None) => body::texts(message, *overflow, *preview_url)?,

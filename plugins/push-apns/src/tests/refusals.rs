@@ -79,7 +79,8 @@ fn each_limit_holds_up_what_it_counts() {
             "{outcome:?}"
         );
     }
-    let limited = answer(429).header("retry-after", "4").json(&json!({ "reason": "TooManyRequests" }));
+    let limited =
+        answer(429).header("retry-after", "4").json(&json!({ "reason": "TooManyRequests" }));
     assert!(matches!(refused(limited), SendError::Retry(retry) if retry.after_ms == Some(4_000)));
 }
 

@@ -8,7 +8,9 @@ use super::*;
 fn sent(options: &Value, message: &Message, parts: usize) -> Result<Vec<Value>, SendError> {
     let (host, whatsapp) = whatsapp(options);
     for number in 0..parts {
-        host.answer(answer(200).json(&json!({ "messages": [{ "id": format!("wamid.{number}") }] })));
+        host.answer(
+            answer(200).json(&json!({ "messages": [{ "id": format!("wamid.{number}") }] })),
+        );
     }
     let receipt = whatsapp.send(message)?;
     assert_eq!(receipt.status, ReceiptStatus::Accepted);
