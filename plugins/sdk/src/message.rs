@@ -69,3 +69,49 @@ impl Message {
         self.delivery_key.split_once(':').unwrap_or((&self.delivery_key, ""))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use serde::Deserialize;
+
+    use crate::testing::{FakeHost, message};
+
+    use super::*;
+
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Own {
+        link: String,
+    }
+
+    #[test]
+    fn each_kind_of_channel_reads_its_own_member_of_data() {
+        let read = |data: &str| {
+            let mut message = message("x");
+            message.data = data.to_owned();
+            message.own_data::<Own>("chat")
+        };
+        assert_eq!(read(r#"{"chat":{"link":"a"},"other":{"x":1}}"#).unwrap().link, "a");
+        assert_eq!(read(r#"{"other":{"x":1}}"#).unwrap(), Own::default());
+        for wrong in [r#"{"chat":{"lnik":"a"}}"#, r#"{"chat":7}"#, r#"{"chat":null}"#] {
+            let error = read(wrong).unwrap_err();
+            assert!(error.problem().detail.starts_with("data.chat: "), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn what_expires_has_so_much_time_left_and_never_less_than_none() {
+        let host = FakeHost::install();
+        host.now(UNIX_EPOCH + Duration::from_secs(100));
+        let left = |expires_at: Option<&str>| {
+            let mut message = message("x");
+            message.expires_at = expires_at.map(str::to_owned);
+            message.time_left()
+        };
+        assert_eq!(left(None), None);
+        assert_eq!(left(Some("1970-01-01T00:02:00.500Z")), Some(Duration::from_millis(20_500)));
+        assert_eq!(left(Some("1970-01-01T00:00:00Z")), Some(Duration::ZERO));
+    }
+}

@@ -90,7 +90,9 @@ pub(crate) fn from_own(template: OwnTemplate, overflow: Overflow) -> Result<Valu
 }
 
 fn template_json(name: &str, language: &str, components: Vec<Value>) -> Value {
-    let mut template = json!({ "name": name, "language": { "code": language } });
+    // The policy is the only one there is, and Meta's description of the API requires it.
+    let language = json!({ "policy": "deterministic", "code": language });
+    let mut template = json!({ "name": name, "language": language });
     if !components.is_empty() {
         template["components"] = components.into();
     }
