@@ -10,7 +10,9 @@ use conductor_sdk::{
     http::{self, Response},
     json,
     options::BaseUrl,
-    secrets, serde_json,
+    secrets,
+    serde_json::{Map, Value},
+    without_nulls,
 };
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +75,7 @@ struct Own {
     /// The address of a picture to show with it.
     image: Option<String>,
     /// Gotify's own extras (<https://gotify.net/docs/msgextras>).
-    extras: serde_json::Map<String, serde_json::Value>,
+    extras: Map<String, Value>,
 }
 
 /// The request's body.
@@ -83,7 +85,7 @@ struct Body<'a> {
     title: Option<&'a str>,
     message: &'a str,
     priority: u8,
-    extras: serde_json::Value,
+    extras: Map<String, Value>,
 }
 
 /// The body of an error. Gotify's `errorCode` is the status once more.
@@ -153,8 +155,8 @@ impl Channel for Gotify {
 impl Gotify {
     fn probe(&self) -> Result<HealthReport, SendError> {
         let response = http::get(format!("{}/health", self.url)).fetch()?;
-        let answer: serde_json::Value = response.json().unwrap_or_default();
-        let part = |name| answer.get(name).and_then(serde_json::Value::as_str);
+        let answer: Value = response.json().unwrap_or_default();
+        let part = |name| answer.get(name).and_then(Value::as_str);
         Ok(match (part("health"), part("database")) {
             (Some("green"), Some("green")) => HealthReport::healthy(),
             (Some(health), Some(database)) => HealthReport::unhealthy(format!(
@@ -171,22 +173,19 @@ impl Gotify {
 }
 
 /// The message's own extras win over those that are made from it.
-fn extras(format: Format, own: Own) -> serde_json::Value {
+fn extras(format: Format, own: Own) -> Map<String, Value> {
     let content_type = match format {
         Format::Plain => "text/plain",
         Format::Markdown => "text/markdown",
     };
-    let mut extras: serde_json::Value =
-        json!({ "client::display": { "contentType": content_type } });
-    if let Some(url) = own.click {
-        extras["client::notification"]["click"] = json!({ "url": url });
+    let click = own.click.map(|url| json!({ "url": url }));
+    let notification = without_nulls(json!({ "click": click, "bigImageUrl": own.image }));
+    let mut extras = Map::new();
+    extras.insert("client::display".to_owned(), json!({ "contentType": content_type }));
+    if notification != json!({}) {
+        extras.insert("client::notification".to_owned(), notification);
     }
-    if let Some(image) = own.image {
-        extras["client::notification"]["bigImageUrl"] = image.into();
-    }
-    for (name, value) in own.extras {
-        extras[name] = value;
-    }
+    extras.extend(own.extras);
     extras
 }
 

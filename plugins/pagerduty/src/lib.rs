@@ -140,7 +140,9 @@ impl Channel for PagerDuty {
 /// What an answer that is not 2xx means
 /// (<https://developer.pagerduty.com/docs/events-api-v2-overview#response-codes--retry-logic>).
 fn outcome(response: &Response, answer: &Answer) -> SendError {
-    let words = [&[answer.message.clone()], answer.errors.as_slice()].concat().join("; ");
+    let all = std::iter::once(answer.message.as_str());
+    let all = all.chain(answer.errors.iter().map(String::as_str)).filter(|text| !text.is_empty());
+    let words = all.collect::<Vec<_>>().join("; ");
     // The words are the only sign that it is the key that PagerDuty does not take.
     let is_the_key = words.replace('_', " ").to_lowercase().contains("routing key");
     let code = if is_the_key { "invalid_routing_key" } else { "" };

@@ -36,7 +36,7 @@ pub(crate) fn outcome(response: &Response) -> SendError {
         (_, "IdleTimeout") => refusal.retry(RetryScope::Message, None),
         // The key, the team, or what the key may do (InvalidProviderToken, MissingProviderToken,
         // BadEnvironmentKeyInToken, Forbidden …); the option `topic`; not an address of APNs.
-        (403 | 404 | 405, _) | (400, "BadTopic" | "MissingTopic" | "TopicDisallowed") => {
+        (403..=405, _) | (400, "BadTopic" | "MissingTopic" | "TopicDisallowed") => {
             refusal.misconfigured()
         }
         // TooManyRequests is about one device. Rejected are, among others: no such device

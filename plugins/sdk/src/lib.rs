@@ -44,6 +44,7 @@ pub mod log;
 mod manifest;
 pub mod markdown;
 mod message;
+mod nulls;
 pub mod options;
 mod outcome;
 pub mod overflow;
@@ -63,6 +64,7 @@ pub use bindings::{
 };
 pub use channel::{Channel, Context};
 pub use manifest::Manifest;
+pub use nulls::without_nulls;
 pub use overflow::Overflow;
 pub use schemars;
 pub use serde;

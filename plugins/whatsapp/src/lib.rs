@@ -16,7 +16,7 @@ use conductor_sdk::{
     RateScope, Receipt, ReceiptStatus, SendError, http::Request, options::BaseUrl,
     overflow::send_parts, secrets, serde_json::Value,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use body::{Field, TemplateOption};
 
@@ -65,6 +65,16 @@ fn default_api_base() -> BaseUrl {
 #[serde(default, deny_unknown_fields)]
 struct Own {
     template: Option<body::OwnTemplate>,
+}
+
+/// The request's body.
+#[derive(Serialize)]
+struct Envelope<'a> {
+    messaging_product: &'static str,
+    recipient_type: &'static str,
+    to: &'a str,
+    #[serde(flatten)]
+    body: &'a Value,
 }
 
 /// What is of use of the answer.
@@ -131,12 +141,8 @@ impl Channel for WhatsApp {
 
 impl WhatsApp {
     fn post(&self, to: &str, body: &Value, own_template: bool) -> Result<Receipt, SendError> {
-        let mut body = body.clone();
-        for (name, value) in
-            [("messaging_product", "whatsapp"), ("recipient_type", "individual"), ("to", to)]
-        {
-            body[name] = value.into();
-        }
+        let (messaging_product, recipient_type) = ("whatsapp", "individual");
+        let body = Envelope { messaging_product, recipient_type, to, body };
         let response = self.request("POST", "/messages")?.json(&body).fetch()?;
         if !response.is_success() {
             return Err(errors::outcome(&response, own_template));
