@@ -6,12 +6,14 @@ mod files;
 mod host;
 mod provider;
 mod seed;
+mod smtp;
 pub(crate) mod wait;
 
 pub(crate) use client::Answer;
 pub(crate) use files::{Folder, KEY_A, KEY_ADMIN, KEY_B, TENANT_A, TENANT_B, replace};
 pub(crate) use host::{TestHost, conductor};
 pub(crate) use provider::{Provider, Reply, Seen};
+pub(crate) use smtp::{Act, MailServer, Protection};
 pub(crate) use wait::eventually;
 
 use std::path::PathBuf;

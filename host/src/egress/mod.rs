@@ -2,11 +2,13 @@
 //! grants it, and the address that the name resolves to at the moment of connecting is allowed.
 //!
 //! `fetch` is the door: it judges a request (`request`, `policy`, `guard`), puts the secrets in
-//! (`secrets`, `signing`, `jwt`, `derived`, `substitute`, `escape`), sends it over a pooled connection (`client`, `resolve`,
-//! `wire`) and takes secrets out of whatever comes back (`scrub`).
+//! (`secrets`, `signing`, `jwt`, `derived`, `substitute`, `escape`), sends it over a pooled
+//! connection (`client`, `resolve`, `wire`) and takes secrets out of whatever comes back (`scrub`).
+//! `smtp` is the same for mail.
 
 mod address;
 mod client;
+mod denial;
 mod derived;
 mod error;
 mod escape;
@@ -20,6 +22,7 @@ mod resolve;
 mod scrub;
 mod secrets;
 mod signing;
+mod smtp;
 mod substitute;
 #[cfg(test)]
 mod tests;
@@ -27,6 +30,7 @@ mod wire;
 
 pub use address::{AddressRange, AddressRangeError};
 pub use client::TlsSetupError;
+pub use denial::{Denial, DenialReason, Tell};
 pub use error::FetchError;
 pub use fetch::{BindingEgress, Egress, EgressCount};
 pub use guard::{AddressDenied, AddressGuard};
@@ -36,3 +40,6 @@ pub use policy::{Denied, EgressPolicy};
 pub use request::parse_url;
 pub use secrets::{SecretError, Vault};
 pub use signing::{KeyEncoding, SignatureAlgorithm};
+pub use smtp::{
+    Acceptance, Credentials, Mechanism, Phase, Refusal, Reply, Server, SmtpError, Submission, Tls,
+};

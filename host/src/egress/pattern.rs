@@ -10,6 +10,10 @@ use reqwest::Url;
 ///
 /// A pattern without a port covers the scheme's own port only (443 or 80); `:*` covers all. A
 /// wildcard stands for one or more whole labels in front of the rest, never for a part of one.
+///
+/// Mail servers too: `smtp://smtp.example.com:587` is one with TLS of either kind,
+/// `smtp+plaintext://127.0.0.1:25` one without. Neither covers the other, and without a port they
+/// cover those of submission, 465 and 587.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct HostPattern {
     scheme: Scheme,
@@ -21,6 +25,8 @@ pub struct HostPattern {
 enum Scheme {
     Http,
     Https,
+    Smtp,
+    SmtpPlaintext,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -34,25 +40,51 @@ enum Host {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 enum Port {
     Any,
+    /// 465 and 587 (RFC 8314, section 3.3).
+    Submission,
     Exactly(u16),
+}
+
+/// How far a pattern covers a URL, the least first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Match {
+    /// Not even the host.
+    Not,
+    /// The host, by another scheme.
+    OtherScheme,
+    /// Host and scheme, at another port.
+    OtherPort,
+    /// All of it.
+    Whole,
 }
 
 /// Why a text is no host pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "\"{found}\" is not an origin: {why}; write for example \"https://discord.com\", \
-     \"https://*.example.com\" or \"http://127.0.0.1:8080\""
-)]
+#[error("\"{found}\" is not {wanted}: {why}; write for example {example}")]
 pub struct HostPatternError {
     found: String,
     why: &'static str,
+    wanted: &'static str,
+    example: &'static str,
+}
+
+impl HostPatternError {
+    fn origin(found: &str, why: &'static str) -> Self {
+        Self {
+            found: found.chars().take(200).collect(),
+            why,
+            wanted: "an origin",
+            example: "\"https://discord.com\", \"https://*.example.com\" or \
+                      \"http://127.0.0.1:8080\"",
+        }
+    }
 }
 
 impl FromStr for HostPattern {
     type Err = HostPatternError;
 
     fn from_str(text: &str) -> Result<Self, HostPatternError> {
-        parse(text).map_err(|why| HostPatternError { found: text.chars().take(200).collect(), why })
+        parse(text).map_err(|why| HostPatternError::origin(text, why))
     }
 }
 
@@ -60,7 +92,11 @@ fn parse(text: &str) -> Result<HostPattern, &'static str> {
     let (scheme, rest) = match text.split_once("://") {
         Some(("https", rest)) => (Scheme::Https, rest),
         Some(("http", rest)) => (Scheme::Http, rest),
-        Some(_) => return Err("only the schemes https and http are known"),
+        Some(("smtp", rest)) => (Scheme::Smtp, rest),
+        Some(("smtp+plaintext", rest)) => (Scheme::SmtpPlaintext, rest),
+        Some(_) => {
+            return Err("only the schemes https, http, smtp and smtp+plaintext are known");
+        }
         None => return Err("the scheme is missing"),
     };
     let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -96,10 +132,7 @@ fn parse(text: &str) -> Result<HostPattern, &'static str> {
         // The stand-in is https whatever the pattern's scheme is: an absent port is 443 there.
         (false, Some(port)) => Port::Exactly(port),
         (false, None) if has_port(rest) => Port::Exactly(443),
-        (false, None) => Port::Exactly(match scheme {
-            Scheme::Http => 80,
-            Scheme::Https => 443,
-        }),
+        (false, None) => scheme.usual_port(),
     };
     Ok(HostPattern { scheme, host, port })
 }
@@ -111,24 +144,76 @@ fn has_port(authority: &str) -> bool {
     })
 }
 
+impl Scheme {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Smtp => "smtp",
+            Self::SmtpPlaintext => "smtp+plaintext",
+        }
+    }
+
+    /// What an absent port means.
+    const fn usual_port(self) -> Port {
+        match self {
+            Self::Http => Port::Exactly(80),
+            Self::Https => Port::Exactly(443),
+            Self::Smtp | Self::SmtpPlaintext => Port::Submission,
+        }
+    }
+}
+
 impl HostPattern {
     /// Whether `url` (already parsed, so its host is in normal form) is covered.
     #[must_use]
     pub fn matches(&self, url: &Url) -> bool {
-        let scheme_ok = match self.scheme {
-            Scheme::Http => url.scheme() == "http",
-            Scheme::Https => url.scheme() == "https",
-        };
+        self.compare(url) == Match::Whole
+    }
+
+    /// Whether an origin, as a text, is covered.
+    #[must_use]
+    pub fn covers_origin(&self, origin: &str) -> bool {
+        Url::parse(origin).is_ok_and(|url| self.matches(&url))
+    }
+
+    /// How far `url` is covered.
+    pub(super) fn compare(&self, url: &Url) -> Match {
+        let compare = |host| self.compare_parts(url.scheme(), host, url.port_or_known_default());
+        url.host_str().map_or(Match::Not, compare)
+    }
+
+    /// The same by parts; `host` is in normal form.
+    pub(super) fn compare_parts(&self, scheme: &str, host: &str, port: Option<u16>) -> Match {
         let port_ok = match self.port {
             Port::Any => true,
-            Port::Exactly(port) => url.port_or_known_default() == Some(port),
+            Port::Submission => matches!(port, Some(465 | 587)),
+            Port::Exactly(exactly) => port == Some(exactly),
         };
-        let host_ok = url.host_str().is_some_and(|host| match &self.host {
+        let host_ok = match &self.host {
             Host::Any => true,
             Host::Under(suffix) => host.len() > suffix.len() && host.ends_with(suffix.as_str()),
             Host::Exactly(name) => host == name,
-        });
-        scheme_ok && port_ok && host_ok
+        };
+        match (host_ok, scheme == self.scheme.word(), port_ok) {
+            (false, _, _) => Match::Not,
+            (true, false, _) => Match::OtherScheme,
+            (true, true, false) => Match::OtherPort,
+            (true, true, true) => Match::Whole,
+        }
+    }
+
+    /// A mail server as operators write it: `smtp.example.com:587`, or with its scheme.
+    ///
+    /// # Errors
+    /// When it is none, or the scheme is another one.
+    pub fn mail_server(text: &str) -> Result<Self, HostPatternError> {
+        let complete = match text.split_once("://") {
+            None => format!("smtp://{text}"),
+            Some(("smtp" | "smtp+plaintext", _)) => text.to_owned(),
+            Some(_) => return Err(not_a_mail_server(text, "the scheme is another one")),
+        };
+        parse(&complete).map_err(|why| not_a_mail_server(text, why))
     }
 
     /// The pattern that covers just the origin of `url`.
@@ -136,7 +221,7 @@ impl HostPattern {
     /// # Errors
     /// When `url` is no http(s) URL with a host.
     pub fn origin_of(url: &str) -> Result<Self, HostPatternError> {
-        let fail = |why| HostPatternError { found: url.chars().take(200).collect(), why };
+        let fail = |why| HostPatternError::origin(url, why);
         let parsed = Url::parse(url).map_err(|_| fail("it is not a URL"))?;
         let origin = parsed.origin();
         if !origin.is_tuple() {
@@ -146,13 +231,17 @@ impl HostPattern {
     }
 }
 
+fn not_a_mail_server(found: &str, why: &'static str) -> HostPatternError {
+    HostPatternError {
+        wanted: "a mail server",
+        example: "\"smtp.example.com:587\"",
+        ..HostPatternError::origin(found, why)
+    }
+}
+
 impl fmt::Display for HostPattern {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, usual) = match self.scheme {
-            Scheme::Http => ("http", 80),
-            Scheme::Https => ("https", 443),
-        };
-        write!(formatter, "{scheme}://")?;
+        write!(formatter, "{}://", self.scheme.word())?;
         match &self.host {
             Host::Any => formatter.write_str("*")?,
             Host::Under(suffix) => write!(formatter, "*{suffix}")?,
@@ -160,7 +249,8 @@ impl fmt::Display for HostPattern {
         }
         match self.port {
             Port::Any => formatter.write_str(":*"),
-            Port::Exactly(port) if port == usual => Ok(()),
+            usual if usual == self.scheme.usual_port() => Ok(()),
+            Port::Submission => Ok(()),
             Port::Exactly(port) => write!(formatter, ":{port}"),
         }
     }
@@ -208,6 +298,28 @@ mod tests {
     }
 
     #[test]
+    fn a_mail_server_is_covered_with_the_protection_that_was_named() {
+        let covers = |pattern: &str, scheme, host, port| {
+            HostPattern::mail_server(pattern).unwrap().compare_parts(scheme, host, Some(port))
+                == Match::Whole
+        };
+        assert!(covers("mail.example", "smtp", "mail.example", 587));
+        assert!(covers("smtp://mail.example", "smtp", "mail.example", 465));
+        assert!(!covers("mail.example", "smtp", "mail.example", 25));
+        assert!(covers("mail.example:25", "smtp", "mail.example", 25));
+        assert!(covers("*.example:*", "smtp", "mail.example", 25));
+        assert!(!covers("mail.example:587", "smtp+plaintext", "mail.example", 587));
+        let plaintext = "smtp+plaintext://127.0.0.1:25";
+        assert!(covers(plaintext, "smtp+plaintext", "127.0.0.1", 25));
+        assert!(!covers(plaintext, "smtp", "127.0.0.1", 25));
+        assert!(!covers("mail.example:443", "https", "mail.example", 443));
+        for bad in ["https://mail.example", "", "mail.example/x", "user@mail.example", "a:b"] {
+            let error = HostPattern::mail_server(bad).unwrap_err().to_string();
+            assert!(error.contains("mail server") && error.contains("587"), "{error}");
+        }
+    }
+
+    #[test]
     fn what_is_no_origin_does_not_parse() {
         for bad in [
             "",
@@ -228,9 +340,14 @@ mod tests {
 
     #[test]
     fn a_pattern_is_written_as_it_was_read() {
-        for text in
-            ["https://discord.com", "https://*.example.com", "http://127.0.0.1:8080", "https://*:*"]
-        {
+        for text in [
+            "https://discord.com",
+            "https://*.example.com",
+            "http://127.0.0.1:8080",
+            "https://*:*",
+            "smtp://mail.example",
+            "smtp+plaintext://mail.example:25",
+        ] {
             assert_eq!(text.parse::<HostPattern>().unwrap().to_string(), text);
         }
         assert_eq!(

@@ -6,9 +6,7 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 
 use crate::{
     Format, LengthUnit, RateScope,
-    bindings::exports::conductor::channel::metadata::{
-        BodyLimit, Deduplication, Manifest as Raw, Rate, SecretWant,
-    },
+    bindings::described::metadata::{BodyLimit, Deduplication, Manifest as Raw, Rate, SecretWant},
     time,
 };
 
@@ -86,6 +84,20 @@ impl Manifest {
     pub fn host(mut self, origin: &str) -> Self {
         self.hosts.push(origin.to_owned());
         self
+    }
+
+    /// A mail server that the channel wants to hand messages to ([`crate::smtp`]), with TLS of
+    /// either kind: `smtp.example.com:587`, or `option:server` for the one that its option `server`
+    /// names, on any port.
+    #[must_use]
+    pub fn mail_server(self, server: &str) -> Self {
+        self.host(&format!("smtp://{server}"))
+    }
+
+    /// The same without TLS, which the operator has to grant as such.
+    #[must_use]
+    pub fn plaintext_mail_server(self, server: &str) -> Self {
+        self.host(&format!("smtp+plaintext://{server}"))
     }
 
     /// The longest `message.body` that the provider takes.

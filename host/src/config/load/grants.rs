@@ -7,12 +7,12 @@ use crate::{
     config::{
         fields::Fields,
         findings::{At, Findings},
-        model::Grants,
+        model::{GrantMode, Grants},
     },
     egress::{AddressRange, HostPattern},
 };
 
-const KEYS: &[&str] = &["hosts", "secrets", "reveal", "addresses"];
+const KEYS: &[&str] = &["hosts", "smtp", "secrets", "reveal", "addresses", "mode"];
 
 /// Reads the grants of a plugin; what is not granted is denied.
 pub(super) fn read(plugin: &Fields<'_>, context: &mut Context<'_>) -> Grants {
@@ -21,12 +21,33 @@ pub(super) fn read(plugin: &Fields<'_>, context: &mut Context<'_>) -> Grants {
     };
     fields.only(KEYS, &context.suggester, &mut context.findings);
     let hosts = fields.texts("hosts", &mut context.findings);
+    let servers = fields.texts("smtp", &mut context.findings);
     let addresses = fields.texts("addresses", &mut context.findings);
+    let mut hosts = hosts_of(hosts, context);
+    hosts.extend(items(servers, context, |text, _| HostPattern::mail_server(text)));
     Grants {
-        hosts: hosts_of(hosts, context),
+        hosts,
         secrets: secrets(&fields, context),
         reveal: reveal(&fields, &mut context.findings),
         addresses: items(addresses, context, |text, _| text.parse::<AddressRange>()),
+        mode: mode(&fields, &mut context.findings),
+    }
+}
+
+fn mode(fields: &Fields<'_>, findings: &mut Findings) -> GrantMode {
+    match fields.text("mode", findings) {
+        None => GrantMode::Enforce,
+        Some(At { value: "enforce", .. }) => GrantMode::Enforce,
+        Some(At { value: "report-only", .. }) => GrantMode::ReportOnly,
+        Some(other) => {
+            let found: String = other.value.chars().take(40).collect();
+            let message = format!(
+                "mode is \"enforce\" (refuse what `hosts` does not grant) or \"report-only\" (let it \
+                 out and report it, to find the list of a new plugin), found \"{found}\""
+            );
+            findings.wrong(&other.origin, message);
+            GrantMode::Enforce
+        }
     }
 }
 
@@ -85,8 +106,8 @@ fn items<T, E: Display>(
                 &text.origin,
                 format!(
                     "{} is not valid with the variable's present value; set the variable to \
-                     something like \"https://example.com\" in `hosts` and \"10.0.0.0/8\" in \
-                     `addresses`",
+                     something like \"https://example.com\" in `hosts`, \"smtp.example.com:587\" in \
+                     `smtp` and \"10.0.0.0/8\" in `addresses`",
                     text.value
                 ),
             ),

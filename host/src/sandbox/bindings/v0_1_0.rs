@@ -1,6 +1,6 @@
 //! `conductor:channel@0.1.0`, and its values in the host's own types.
 //!
-//! `async` is said only of what may wait: `fetch`. Everything else answers at once, and every
+//! `async` is said only of what may wait: `fetch`, and what `smtp` does. Everything else answers at once, and every
 //! import may trap, which is how a limit ends the guest.
 
 use std::time::Duration;
@@ -19,12 +19,14 @@ wasmtime::component::bindgen!({
     world: "plugin",
     imports: {
         "conductor:channel/http.fetch": async | trappable,
+        "conductor:channel/smtp.submit": async | trappable,
+        "conductor:channel/smtp.check": async | trappable,
         default: trappable,
     },
     exports: { default: async },
 });
 
-pub(crate) use self::conductor::channel::{channel_types, http, log, secrets, state};
+pub(crate) use self::conductor::channel::{channel_types, http, log, secrets, smtp, state};
 pub(crate) use self::exports::conductor::channel::metadata;
 
 pub(crate) fn priority(priority: Priority) -> channel_types::Priority {

@@ -6,8 +6,11 @@ use std::{
     time::SystemTime,
 };
 
-use super::{LogLine, RequestedJwt, SentRequest};
-use crate::bindings::conductor::channel::http::{HttpError, Response};
+use super::{LogLine, RequestedJwt, SentMail, SentRequest};
+use crate::bindings::conductor::channel::{
+    http::{HttpError, Response},
+    smtp::{Acceptance, SmtpError},
+};
 
 /// All that a test can set and see.
 #[derive(Debug, Default)]
@@ -17,6 +20,8 @@ pub(crate) struct Fake {
     pub(super) now: Option<SystemTime>,
     pub(super) answers: VecDeque<Result<Response, HttpError>>,
     pub(super) requests: Vec<SentRequest>,
+    pub(super) mail_answers: VecDeque<Result<Acceptance, SmtpError>>,
+    pub(super) mails: Vec<SentMail>,
     pub(super) logs: Vec<LogLine>,
     pub(super) jwts: Vec<RequestedJwt>,
     kept: BTreeMap<String, Kept>,
@@ -57,6 +62,11 @@ pub(super) fn kept(name: &str) -> Option<String> {
     })
 }
 
+/// Time passes, where it was stopped.
+pub(super) fn pass(time: std::time::Duration) {
+    change(|fake| fake.now = fake.now.map(|now| now + time));
+}
+
 pub(crate) fn now() -> Option<SystemTime> {
     change(|fake| fake.now)
 }
@@ -91,6 +101,29 @@ pub(crate) mod http {
         answer.unwrap_or_else(|| {
             panic!("no answer is scripted for {} {}", request.method, request.url)
         })
+    }
+}
+
+pub(crate) mod smtp {
+    use super::{Acceptance, SentMail, SmtpError, change};
+    use crate::bindings::conductor::channel::smtp::{Server, Submission};
+
+    pub(crate) fn submit(submission: &Submission) -> Result<Acceptance, SmtpError> {
+        answer(SentMail::of(submission))
+    }
+
+    pub(crate) fn check(server: &Server, timeout_ms: Option<u32>) -> Result<(), SmtpError> {
+        answer(SentMail::check(server, timeout_ms)).map(drop)
+    }
+
+    #[expect(clippy::panic, reason = "a test that forgot an answer must hear of it")]
+    fn answer(mail: SentMail) -> Result<Acceptance, SmtpError> {
+        let host = mail.host.clone();
+        let answer = change(|fake| {
+            fake.mails.push(mail);
+            fake.mail_answers.pop_front()
+        });
+        answer.unwrap_or_else(|| panic!("no answer of the mail server {host} is scripted"))
     }
 }
 
