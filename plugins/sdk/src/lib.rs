@@ -79,23 +79,6 @@ pub use schemars;
 pub use serde;
 pub use serde_json::{self, json};
 
-/// `object` without its members that are null: for the body of a request whose optional fields are
-/// not sent.
-///
-/// ```
-/// use conductor_sdk::{json, without_nulls};
-///
-/// let nobody: Option<&str> = None;
-/// assert_eq!(without_nulls(json!({ "a": 1, "to": nobody })), json!({ "a": 1 }));
-/// ```
-#[must_use]
-pub fn without_nulls(mut object: serde_json::Value) -> serde_json::Value {
-    if let Some(members) = object.as_object_mut() {
-        members.retain(|_, value| !value.is_null());
-    }
-    object
-}
-
 /// The code on the page for authors compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/WRITING_PLUGINS.md")]

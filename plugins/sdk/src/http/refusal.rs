@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Response;
-use crate::{LengthUnit, Problem, Retry, RetryScope, SendError, text};
+use crate::{Problem, Retry, RetryScope, SendError, text};
 
 /// An answer that is no success, with the provider's own code and words: what is left to say is what
 /// kind of outcome it is.
@@ -33,13 +33,10 @@ impl Response {
     /// the status and the beginning of the body stand for them.
     #[must_use]
     pub fn refusal(&self, provider: &str, code: &str, words: &str) -> Refusal {
-        const WORDS_CHARACTERS_MAX: usize = 300;
         let code = if code.is_empty() { format!("http_{}", self.status) } else { code.to_owned() };
-        let detail = if words.trim().is_empty() {
-            self.summary()
-        } else {
-            let words = text::truncate(words.trim(), WORDS_CHARACTERS_MAX, LengthUnit::Characters);
-            format!("{provider}: {words}")
+        let detail = match text::excerpt(words) {
+            nothing if nothing.is_empty() => self.summary(),
+            words => format!("{provider}: {words}"),
         };
         Refusal {
             status: self.status,
@@ -97,7 +94,7 @@ mod tests {
         let answer = response(400, &[], "<html>no</html>");
         assert_eq!(
             answer.refusal("Chat", "too_long", " too\nlong ").rejected(),
-            SendError::rejected("too_long", "Chat: too\nlong")
+            SendError::rejected("too_long", "Chat: too long")
         );
         assert_eq!(
             answer.refusal("Chat", "", "").misconfigured(),
