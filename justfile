@@ -31,6 +31,7 @@ peers: setup build-plugins
     cargo build --package conductor --bin conductor
     @scripts/peers
     @scripts/peers-chat
+    @scripts/peers-push
 
 # Proves docs/RELIABILITY.md at length, by ROUNDS of kills and the rest in proportion; `test` does so in short
 prove ROUNDS="200": setup build-plugins build-fixtures

@@ -269,7 +269,8 @@ export function json(file) {
 export async function post(url, body, headers = {}) {
     const response = await fetch(url, {
         method: "POST",
-        headers: { "content-type": "application/json", ...headers },
+        // A form that Meta's description asks for, and what the host sends.
+        headers: { "content-type": "application/json", "user-agent": "Conductor/1.0.0", ...headers },
         body: typeof body === "string" ? body : JSON.stringify(body),
     });
     return response.status;

@@ -5,12 +5,14 @@
 //! that it already has: a request without an answer is unknown.
 
 use conductor_sdk::{
-    Channel, Context, Failure, Format, HealthReport, LengthUnit, Manifest, Message, Priority,
-    Receipt, Retry, SendError,
+    Channel, Context, Failure, Format, HealthReport, Manifest, Message, Priority, Receipt,
+    RetryScope, SendError,
     http::{self, Response},
     json,
     options::BaseUrl,
-    secrets, serde_json, text,
+    secrets,
+    serde_json::{Map, Value},
+    without_nulls,
 };
 use serde::{Deserialize, Serialize};
 
@@ -73,13 +75,7 @@ struct Own {
     /// The address of a picture to show with it.
     image: Option<String>,
     /// Gotify's own extras (<https://gotify.net/docs/msgextras>).
-    extras: serde_json::Map<String, serde_json::Value>,
-}
-
-#[derive(Default, Deserialize)]
-struct Data {
-    #[serde(default)]
-    gotify: Own,
+    extras: Map<String, Value>,
 }
 
 /// The request's body.
@@ -89,13 +85,13 @@ struct Body<'a> {
     title: Option<&'a str>,
     message: &'a str,
     priority: u8,
-    extras: serde_json::Value,
+    extras: Map<String, Value>,
 }
 
 /// The body of an error. Gotify's `errorCode` is the status once more.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Refusal {
+struct ErrorBody {
     error: String,
     error_description: String,
 }
@@ -129,14 +125,14 @@ impl Channel for Gotify {
     }
 
     fn send(&self, message: &Message) -> Result<Receipt, SendError> {
-        let Data { gotify } = message.parse_data()?;
+        let own: Own = message.own_data("gotify")?;
         let response = http::post(format!("{}/message", self.url))
             .header("x-gotify-key", secrets::placeholder(APP_TOKEN)?)
             .json(&Body {
                 title: message.title.as_deref(),
                 message: &message.body,
                 priority: self.priorities.of(message.priority),
-                extras: extras(message.format, gotify),
+                extras: extras(message.format, own),
             })
             .fetch()?;
         if !response.is_success() {
@@ -159,8 +155,8 @@ impl Channel for Gotify {
 impl Gotify {
     fn probe(&self) -> Result<HealthReport, SendError> {
         let response = http::get(format!("{}/health", self.url)).fetch()?;
-        let answer: serde_json::Value = response.json().unwrap_or_default();
-        let part = |name| answer.get(name).and_then(serde_json::Value::as_str);
+        let answer: Value = response.json().unwrap_or_default();
+        let part = |name| answer.get(name).and_then(Value::as_str);
         Ok(match (part("health"), part("database")) {
             (Some("green"), Some("green")) => HealthReport::healthy(),
             (Some(health), Some(database)) => HealthReport::unhealthy(format!(
@@ -177,45 +173,31 @@ impl Gotify {
 }
 
 /// The message's own extras win over those that are made from it.
-fn extras(format: Format, own: Own) -> serde_json::Value {
+fn extras(format: Format, own: Own) -> Map<String, Value> {
     let content_type = match format {
         Format::Plain => "text/plain",
         Format::Markdown => "text/markdown",
     };
-    let mut extras: serde_json::Value =
-        json!({ "client::display": { "contentType": content_type } });
-    if let Some(url) = own.click {
-        extras["client::notification"]["click"] = json!({ "url": url });
+    let click = own.click.map(|url| json!({ "url": url }));
+    let notification = without_nulls(json!({ "click": click, "bigImageUrl": own.image }));
+    let mut extras = Map::new();
+    extras.insert("client::display".to_owned(), json!({ "contentType": content_type }));
+    if notification != json!({}) {
+        extras.insert("client::notification".to_owned(), notification);
     }
-    if let Some(image) = own.image {
-        extras["client::notification"]["bigImageUrl"] = image.into();
-    }
-    for (name, value) in own.extras {
-        extras[name] = value;
-    }
+    extras.extend(own.extras);
     extras
 }
 
 /// What an answer that is not 2xx means.
 fn outcome(response: &Response) -> SendError {
-    const MESSAGE_CHARACTERS_MAX: usize = 300;
-    let refusal: Refusal = response.json().unwrap_or_default();
-    let code = format!("http_{}", response.status);
-    let detail = match [refusal.error, refusal.error_description].join(": ") {
-        nothing if nothing == ": " => response.summary(),
-        said => {
-            let unit = LengthUnit::Characters;
-            format!("Gotify: {}", text::truncate(&said, MESSAGE_CHARACTERS_MAX, unit))
-        }
-    };
+    let body: ErrorBody = response.json().unwrap_or_default();
+    let words = [body.error, body.error_description].join(": ");
+    let refusal = response.refusal("Gotify", "", words.trim_matches([':', ' ']));
     match response.status {
-        // No such application; a client's token in place of an application's; and no Gotify under
-        // this address.
-        401 | 403 | 404 => SendError::misconfigured(code, detail),
-        408 | 425 | 429 | 500..=599 => {
-            Retry::new(code, detail).after(response.retry_after()).into()
-        }
-        _ => SendError::rejected(code, detail),
+        // A client's token in place of an application's; no Gotify under this address.
+        403 | 404 => refusal.misconfigured(),
+        _ => refusal.by_status(RetryScope::Credential),
     }
 }
 

@@ -80,12 +80,6 @@ struct Extras {
     actions: Vec<serde_json::Value>,
 }
 
-#[derive(Default, Deserialize)]
-struct Data {
-    #[serde(default)]
-    ntfy: Extras,
-}
-
 /// The request's body.
 #[derive(Serialize)]
 struct Publish<'a> {
@@ -145,10 +139,10 @@ impl Channel for Ntfy {
 
     fn send(&self, message: &Message) -> Result<Receipt, SendError> {
         let topic = topic(message.require_target(self.options.topic.as_deref())?)?;
-        let data: Data = message.parse_data()?;
+        let extras: Extras = message.own_data("ntfy")?;
         let parts = self.parts(message)?;
         send_parts(message, &parts, |part, number| {
-            self.publish(message, topic, part, number, &data.ntfy)
+            self.publish(message, topic, part, number, &extras)
         })
     }
 

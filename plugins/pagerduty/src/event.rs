@@ -45,34 +45,9 @@ struct Own {
     component: Option<String>,
     group: Option<String>,
     class: Option<String>,
-    links: Vec<Link>,
-    images: Vec<Image>,
-}
-
-#[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct Link {
-    href: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<String>,
-}
-
-#[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct Image {
-    src: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    href: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    alt: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Data {
-    #[serde(default)]
-    pagerduty: Own,
-    #[serde(flatten)]
-    details: Map<String, Value>,
+    /// Objects as PagerDuty has them: `href` and `text`; `src`, `href` and `alt`.
+    links: Vec<Value>,
+    images: Vec<Value>,
 }
 
 /// The request's body.
@@ -84,9 +59,9 @@ pub(crate) struct Event<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<Payload>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    links: Vec<Link>,
+    links: Vec<Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    images: Vec<Image>,
+    images: Vec<Value>,
 }
 
 #[derive(Serialize)]
@@ -112,23 +87,25 @@ pub(crate) fn build<'a>(
     tenant_name: &str,
     routing_key: &'a str,
 ) -> Result<Event<'a>, SendError> {
-    let Data { pagerduty: own, details } = message.parse_data()?;
+    let own: Own = message.own_data("pagerduty")?;
+    let mut details: Map<String, Value> = message.parse_data()?;
+    details.remove("pagerduty");
     let dedup_key = dedup_key(message, &own)?;
+    let mut event = Event {
+        routing_key,
+        event_action: own.action,
+        dedup_key,
+        payload: None,
+        links: Vec::new(),
+        images: Vec::new(),
+    };
     if own.action != Action::Trigger {
         // Anything else is ignored by PagerDuty.
-        let (links, images, payload) = (Vec::new(), Vec::new(), None);
-        return Ok(Event {
-            routing_key,
-            event_action: own.action,
-            dedup_key,
-            payload,
-            links,
-            images,
-        });
+        return Ok(event);
     }
     let (summary, custom_details) = summary_and_details(message, details);
     let or = |own: Option<String>, option: &Option<String>| own.or_else(|| option.clone());
-    let payload = Payload {
+    event.payload = Some(Payload {
         summary,
         source: or(own.source, &options.source).unwrap_or_else(|| tenant_name.to_owned()),
         severity: own.severity.unwrap_or(severity(message.priority)),
@@ -137,15 +114,9 @@ pub(crate) fn build<'a>(
         group: or(own.group, &options.group),
         class: or(own.class, &options.class),
         custom_details,
-    };
-    Ok(Event {
-        routing_key,
-        event_action: Action::Trigger,
-        dedup_key,
-        payload: Some(payload),
-        links: own.links,
-        images: own.images,
-    })
+    });
+    (event.links, event.images) = (own.links, own.images);
+    Ok(event)
 }
 
 fn dedup_key(message: &Message, own: &Own) -> Result<String, SendError> {

@@ -9,11 +9,10 @@ mod event;
 use std::time::Duration;
 
 use conductor_sdk::{
-    Channel, Context, Failure, LengthUnit, Manifest, Message, Receipt, Retry, RetryScope,
-    SendError,
+    Channel, Context, Failure, Manifest, Message, Receipt, RetryScope, SendError,
     http::{self, HttpError, Response},
     options::BaseUrl,
-    secrets, serde_json, text,
+    secrets, serde_json,
 };
 use serde::{Deserialize, Serialize};
 
@@ -122,11 +121,12 @@ impl Channel for PagerDuty {
                 ),
             ));
         }
+        // The same key is the same alert, so sending the event again is safe.
         let response = http::post(&self.url)
             .header("content-type", "application/json")
             .body(body)
             .fetch()
-            .map_err(repeatable)?;
+            .map_err(HttpError::repeatable)?;
         let answer: Answer = response.json().unwrap_or_default();
         if !response.is_success() {
             return Err(outcome(&response, &answer));
@@ -137,38 +137,21 @@ impl Channel for PagerDuty {
     }
 }
 
-/// The same key is the same alert, so sending the event again is safe.
-fn repeatable(error: HttpError) -> SendError {
-    match SendError::from(error) {
-        SendError::Unknown(problem) => SendError::retry(problem.code, problem.detail),
-        error => error,
-    }
-}
-
 /// What an answer that is not 2xx means
 /// (<https://developer.pagerduty.com/docs/events-api-v2-overview#response-codes--retry-logic>).
 fn outcome(response: &Response, answer: &Answer) -> SendError {
-    const MESSAGE_CHARACTERS_MAX: usize = 300;
-    let code = format!("http_{}", response.status);
-    let said = [&[answer.message.clone()], answer.errors.as_slice()].concat().join("; ");
-    let detail = if said.is_empty() {
-        response.summary()
-    } else {
-        let unit = LengthUnit::Characters;
-        format!("PagerDuty: {}", text::truncate(&said, MESSAGE_CHARACTERS_MAX, unit))
-    };
+    let all = std::iter::once(answer.message.as_str());
+    let all = all.chain(answer.errors.iter().map(String::as_str)).filter(|text| !text.is_empty());
+    let words = all.collect::<Vec<_>>().join("; ");
+    // The words are the only sign that it is the key that PagerDuty does not take.
+    let is_the_key = words.replace('_', " ").to_lowercase().contains("routing key");
+    let code = if is_the_key { "invalid_routing_key" } else { "" };
+    let refusal = response.refusal("PagerDuty", code, &words);
     match response.status {
-        // The words are the only sign that it is the key that PagerDuty does not take.
-        400 if said.replace('_', " ").to_lowercase().contains("routing key") => {
-            SendError::misconfigured("invalid_routing_key", detail)
-        }
-        401 | 403 | 404 => SendError::misconfigured(code, detail),
-        429 => Retry::new(code, detail)
-            .after(Some(response.retry_after().unwrap_or(RATE_LIMIT_WAIT)))
-            .scope(RetryScope::Credential)
-            .into(),
-        408 | 425 | 500..=599 => Retry::new(code, detail).after(response.retry_after()).into(),
-        _ => SendError::rejected(code, detail),
+        400 if is_the_key => refusal.misconfigured(),
+        403 | 404 => refusal.misconfigured(),
+        429 => refusal.retry(RetryScope::Credential, Some(RATE_LIMIT_WAIT)),
+        _ => refusal.by_status(RetryScope::Credential),
     }
 }
 

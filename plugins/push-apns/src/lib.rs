@@ -76,12 +76,6 @@ pub struct Options {
     overflow: Overflow,
 }
 
-#[derive(Deserialize)]
-struct Data {
-    #[serde(default)]
-    apns: Own,
-}
-
 /// See the crate's own documentation.
 pub struct Apns {
     options: Options,
@@ -120,12 +114,12 @@ impl Channel for Apns {
 
     fn send(&self, message: &Message) -> Result<Receipt, SendError> {
         let device = device(message.require_target(self.options.device_token.as_deref())?)?;
-        let Data { apns } = message.parse_data()?;
-        apns.check()?;
-        let payloads = payload::build(message, &self.options, &apns)?;
+        let own: Own = message.own_data("apns")?;
+        own.check()?;
+        let payloads = payload::build(message, &self.options, &own)?;
         let mut receipt = send_parts(message, &payloads, |payload, number| {
             // The id and what is replaced are those of the first part.
-            self.post(message, device, payload, if number == 0 { Some(&apns) } else { None })
+            self.post(message, device, payload, if number == 0 { Some(&own) } else { None })
         })?;
         // Apple has taken it; whether the device gets it nobody tells.
         receipt.status = ReceiptStatus::Accepted;
@@ -185,10 +179,7 @@ impl Apns {
     /// Until when Apple keeps the message, in seconds since 1970; 0 to try once.
     fn expiration(&self, message: &Message) -> Option<u64> {
         let option = self.options.ttl_s.map(|seconds| Duration::from_secs(seconds.into()));
-        let life = match (message.time_left(), option) {
-            (Some(left), Some(option)) => left.min(option),
-            (left, option) => left.or(option)?,
-        };
+        let life = message.time_left().into_iter().chain(option).min()?;
         Some(if life.is_zero() { 0 } else { time::unix_seconds(time::now() + life) })
     }
 }

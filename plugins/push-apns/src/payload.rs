@@ -5,6 +5,7 @@ use conductor_sdk::{
     Message, Priority, SendError, json,
     overflow::JsonText,
     serde_json::{Map, Value},
+    without_nulls,
 };
 use serde::{Deserialize, Serialize};
 
@@ -77,28 +78,15 @@ pub(crate) fn build(
 }
 
 fn payload(message: &Message, options: &Options, own: &Own, body: &str) -> Value {
-    let mut alert = json!({ "body": body });
-    for (name, value) in [("title", &message.title), ("subtitle", &own.subtitle)] {
-        if let Some(value) = value {
-            alert[name] = value.as_str().into();
-        }
-    }
-    let mut aps = json!({
-        "alert": alert,
-        "interruption-level": own.interruption_level.unwrap_or(interruption(message.priority)),
-    });
     let sound = own.sound.as_ref().or(options.sound.as_ref());
-    if let Some(sound) = sound.filter(|_| message.priority != Priority::Low) {
-        aps["sound"] = sound.as_str().into();
-    }
-    if let Some(badge) = own.badge {
-        aps["badge"] = badge.into();
-    }
-    for (name, value) in [("category", &own.category), ("thread-id", &own.thread_id)] {
-        if let Some(value) = value {
-            aps[name] = value.as_str().into();
-        }
-    }
+    let aps = without_nulls(json!({
+        "alert": { "title": message.title, "subtitle": own.subtitle, "body": body },
+        "badge": own.badge,
+        "sound": sound.filter(|_| message.priority != Priority::Low),
+        "category": own.category,
+        "thread-id": own.thread_id,
+        "interruption-level": own.interruption_level.unwrap_or(interruption(message.priority)),
+    }));
     let mut payload = own.custom.clone();
     payload.insert("aps".to_owned(), aps);
     Value::Object(payload)

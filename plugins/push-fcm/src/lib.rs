@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use conductor_sdk::{
     Channel, Context, Failure, HealthReport, LengthUnit, Manifest, Message, Overflow, Receipt,
-    ReceiptStatus, SendError, http,
+    ReceiptStatus, SendError,
+    http::{self, HttpError},
     options::BaseUrl,
     overflow::send_parts,
     secrets::{self, Jwt},
@@ -76,12 +77,6 @@ fn default_token_base() -> BaseUrl {
     BaseUrl::new("https://oauth2.googleapis.com")
 }
 
-#[derive(Deserialize)]
-struct Data {
-    #[serde(default)]
-    fcm: Own,
-}
-
 /// What Google gives for an assertion.
 #[derive(Deserialize)]
 struct Granted {
@@ -128,8 +123,8 @@ impl Channel for Fcm {
 
     fn send(&self, message: &Message) -> Result<Receipt, SendError> {
         let target = message.require_target(self.options.target.as_deref())?;
-        let Data { fcm } = message.parse_data()?;
-        let messages = message::build(message, &self.options, &fcm, Target::parse(target)?)?;
+        let own: Own = message.own_data("fcm")?;
+        let messages = message::build(message, &self.options, &own, Target::parse(target)?)?;
         let mut receipt = send_parts(message, &messages, |body, _| self.post(body))?;
         // FCM has taken it; whether the device gets it nobody tells.
         receipt.status = ReceiptStatus::Accepted;
@@ -178,10 +173,7 @@ impl Fcm {
             .form(&form)
             .fetch()
             // Nothing is delivered by asking for a token.
-            .map_err(|error| match SendError::from(error) {
-                SendError::Unknown(problem) => SendError::retry(problem.code, problem.detail),
-                error => error,
-            })?;
+            .map_err(HttpError::repeatable)?;
         if !response.is_success() {
             return Err(errors::token_outcome(&response));
         }

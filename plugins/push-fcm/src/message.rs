@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use conductor_sdk::{Message, Priority, SendError, json, overflow::JsonText, serde_json::Value};
-use serde::{Deserialize, Serialize};
+use conductor_sdk::{
+    Message, Priority, SendError, json, overflow::JsonText, serde_json::Value, time, without_nulls,
+};
+use serde::Deserialize;
 
 use crate::Options;
 
@@ -63,15 +65,6 @@ impl<'a> Target<'a> {
     }
 }
 
-#[derive(Serialize)]
-struct Shown<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    title: Option<&'a str>,
-    body: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    image: Option<&'a str>,
-}
-
 /// The messages to send: one, or parts of it where the option says so.
 pub(crate) fn build(
     message: &Message,
@@ -87,28 +80,19 @@ pub(crate) fn build(
             format!("data.fcm.collapse_key has more than {COLLAPSE_KEY_BYTES_MAX} bytes"),
         ));
     }
-    let whole = |body: &str| {
-        let shown = Shown { title: message.title.as_deref(), body, image: own.image.as_deref() };
-        (json!(shown), json!(own.data))
+    let shown = |body: &str| {
+        without_nulls(json!({ "title": message.title, "body": body, "image": own.image }))
     };
     // What counts is what the device gets.
-    let size = |body: &str| {
-        let (shown, data) = whole(body);
-        shown.to_string().len() + if own.data.is_empty() { 0 } else { data.to_string().len() }
-    };
+    let data = if own.data.is_empty() { 0 } else { json!(own.data).to_string().len() };
+    let empty = shown("").to_string().len() + data;
     let bytes_max = match target {
         Target::Token(_) => TO_DEVICE_BYTES_MAX,
         Target::Topic(_) => TO_TOPIC_BYTES_MAX,
     };
-    let parts =
-        options.overflow.apply(&JsonText(&message.body), bytes_max.saturating_sub(size("")))?;
-    Ok(parts
-        .iter()
-        .map(|part| {
-            let (notification, data) = whole(part);
-            envelope(message, options, own, target, notification, data)
-        })
-        .collect())
+    let text = JsonText(&message.body);
+    let parts = options.overflow.apply(&text, bytes_max.saturating_sub(empty))?;
+    Ok(parts.iter().map(|part| envelope(message, options, own, target, shown(part))).collect())
 }
 
 fn envelope(
@@ -117,61 +101,55 @@ fn envelope(
     own: &Own,
     target: Target<'_>,
     notification: Value,
-    data: Value,
 ) -> Value {
-    let mut sent = json!({ "notification": notification });
-    match target {
-        Target::Token(token) => sent["token"] = token.into(),
-        Target::Topic(topic) => sent["topic"] = topic.into(),
-    }
-    if !own.data.is_empty() {
-        sent["data"] = data;
-    }
+    let (token, topic) = match target {
+        Target::Token(token) => (Some(token), None),
+        Target::Topic(topic) => (None, Some(topic)),
+    };
     let levels = Levels::of(message.priority);
-    let mut android = json!({
-        "priority": levels.android,
-        "notification": { "notificationPriority": levels.notification },
-    });
-    if let Some(id) = &options.android_channel_id {
-        android["notification"]["channelId"] = id.as_str().into();
-    }
-    let mut aps = json!({ "interruption-level": levels.interruption });
-    if message.priority != Priority::Low {
-        aps["sound"] = "default".into();
-    }
-    let mut apns = json!({
-        "headers": { "apns-priority": levels.apns },
-        "payload": { "aps": aps },
-    });
-    let mut webpush = json!({ "headers": { "Urgency": levels.urgency } });
-    if let Some(life) = life(message, options) {
-        android["ttl"] = format!("{life}s").into();
-        let until = conductor_sdk::time::unix_seconds(conductor_sdk::time::now()) + life;
-        apns["headers"]["apns-expiration"] = until.to_string().into();
-        webpush["headers"]["TTL"] = life.to_string().into();
-    }
-    if let Some(key) = &own.collapse_key {
-        android["collapseKey"] = key.as_str().into();
-        apns["headers"]["apns-collapse-id"] = key.as_str().into();
-    }
-    if let Some(link) = &own.link {
-        webpush["fcmOptions"] = json!({ "link": link });
-    }
-    sent["android"] = android;
-    sent["apns"] = apns;
-    sent["webpush"] = webpush;
-    json!({ "message": sent, "validateOnly": options.validate_only })
+    let life = life(message, options);
+    let until = life.map(|life| (time::unix_seconds(time::now()) + life).to_string());
+    without_nulls(json!({
+        "message": {
+            "token": token,
+            "topic": topic,
+            "notification": notification,
+            "data": (!own.data.is_empty()).then_some(&own.data),
+            "android": {
+                "priority": levels.android,
+                "ttl": life.map(|life| format!("{life}s")),
+                "collapseKey": own.collapse_key,
+                "notification": {
+                    "notificationPriority": levels.notification,
+                    "channelId": options.android_channel_id,
+                },
+            },
+            "apns": {
+                "headers": {
+                    "apns-priority": levels.apns,
+                    "apns-expiration": until,
+                    "apns-collapse-id": own.collapse_key,
+                },
+                "payload": { "aps": {
+                    "interruption-level": levels.interruption,
+                    "sound": (message.priority != Priority::Low).then_some("default"),
+                } },
+            },
+            "webpush": {
+                "headers": { "Urgency": levels.urgency, "TTL": life.map(|life| life.to_string()) },
+                "fcmOptions": own.link.as_ref().map(|link| json!({ "link": link })),
+            },
+        },
+        "validateOnly": options.validate_only,
+    }))
 }
 
 /// How long Google keeps the message for a device that it does not reach, in seconds: as long as
 /// anybody wants it, and no longer than the option says.
 fn life(message: &Message, options: &Options) -> Option<u64> {
     let option = options.ttl_s.map(|seconds| Duration::from_secs(seconds.into()));
-    let life = match (message.time_left(), option) {
-        (Some(left), Some(option)) => Some(left.min(option)),
-        (left, option) => left.or(option),
-    };
-    life.map(|life| life.min(LIFE_MAX).as_secs())
+    let life = message.time_left().into_iter().chain(option).min()?;
+    Some(life.min(LIFE_MAX).as_secs())
 }
 
 /// A priority in the words of each platform.

@@ -17,6 +17,7 @@ wit_bindgen::generate!({
         world plain {
             import conductor:channel/log@0.1.0;
             import conductor:channel/http@0.1.0;
+            import conductor:channel/smtp@0.1.0;
             import conductor:channel/secrets@0.1.0;
             import conductor:channel/state@0.1.0;
             export conductor:channel/channel@0.1.0;

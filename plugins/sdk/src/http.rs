@@ -4,6 +4,7 @@
 //! not followed. Connections are kept and reused by the host.
 
 pub(crate) mod budget;
+mod refusal;
 mod response;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use serde::Serialize;
 
 use crate::{SendError, bindings::conductor::channel::http as wit, host, task, time};
 
+pub use refusal::Refusal;
 pub use response::Response;
 pub use wit::HttpError;
 
@@ -158,6 +160,18 @@ pub fn percent_encode(text: &str) -> String {
         }
     }
     encoded
+}
+
+impl HttpError {
+    /// What this means for a request that may be sent twice, because the provider recognises it or
+    /// because it delivers nothing: no answer is a reason to try again.
+    #[must_use]
+    pub fn repeatable(self) -> SendError {
+        match SendError::from(self) {
+            SendError::Unknown(problem) => SendError::retry(problem.code, problem.detail),
+            error => error,
+        }
+    }
 }
 
 impl From<HttpError> for SendError {

@@ -49,6 +49,7 @@ pub mod log;
 mod manifest;
 pub mod markdown;
 mod message;
+mod nulls;
 pub mod options;
 mod outcome;
 pub mod overflow;
@@ -72,27 +73,11 @@ pub use bindings::{
 pub use channel::{Channel, Context};
 pub use channel_async::AsyncChannel;
 pub use manifest::Manifest;
+pub use nulls::without_nulls;
 pub use overflow::Overflow;
 pub use schemars;
 pub use serde;
 pub use serde_json::{self, json};
-
-/// `object` without its members that are null: for the body of a request whose optional fields are
-/// not sent.
-///
-/// ```
-/// use conductor_sdk::{json, without_nulls};
-///
-/// let nobody: Option<&str> = None;
-/// assert_eq!(without_nulls(json!({ "a": 1, "to": nobody })), json!({ "a": 1 }));
-/// ```
-#[must_use]
-pub fn without_nulls(mut object: serde_json::Value) -> serde_json::Value {
-    if let Some(members) = object.as_object_mut() {
-        members.retain(|_, value| !value.is_null());
-    }
-    object
-}
 
 /// The code on the page for authors compiles.
 #[cfg(doctest)]

@@ -35,6 +35,19 @@ impl Message {
             .map_err(|error| SendError::rejected("invalid_data", error.to_string()))
     }
 
+    /// What the caller's data says to one kind of channel alone: its member `name`, or the default
+    /// where there is none. A notification may go through channels of several kinds, so that each
+    /// has a member of its own; there, deny unknown fields, and a typing mistake is told.
+    ///
+    /// # Errors
+    /// Rejected as `invalid_data`.
+    pub fn own_data<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, SendError> {
+        let mut data: serde_json::Map<_, _> = self.parse_data()?;
+        let Some(own) = data.remove(name) else { return Ok(T::default()) };
+        serde_json::from_value(own)
+            .map_err(|error| SendError::rejected("invalid_data", format!("data.{name}: {error}")))
+    }
+
     /// How long this call may take.
     #[must_use]
     pub fn deadline(&self) -> Duration {
@@ -54,5 +67,51 @@ impl Message {
     #[must_use]
     pub fn delivery_key_parts(&self) -> (&str, &str) {
         self.delivery_key.split_once(':').unwrap_or((&self.delivery_key, ""))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use serde::Deserialize;
+
+    use crate::testing::{FakeHost, message};
+
+    use super::*;
+
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Own {
+        link: String,
+    }
+
+    #[test]
+    fn each_kind_of_channel_reads_its_own_member_of_data() {
+        let read = |data: &str| {
+            let mut message = message("x");
+            message.data = data.to_owned();
+            message.own_data::<Own>("chat")
+        };
+        assert_eq!(read(r#"{"chat":{"link":"a"},"other":{"x":1}}"#).unwrap().link, "a");
+        assert_eq!(read(r#"{"other":{"x":1}}"#).unwrap(), Own::default());
+        for wrong in [r#"{"chat":{"lnik":"a"}}"#, r#"{"chat":7}"#, r#"{"chat":null}"#] {
+            let error = read(wrong).unwrap_err();
+            assert!(error.problem().detail.starts_with("data.chat: "), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn what_expires_has_so_much_time_left_and_never_less_than_none() {
+        let host = FakeHost::install();
+        host.now(UNIX_EPOCH + Duration::from_secs(100));
+        let left = |expires_at: Option<&str>| {
+            let mut message = message("x");
+            message.expires_at = expires_at.map(str::to_owned);
+            message.time_left()
+        };
+        assert_eq!(left(None), None);
+        assert_eq!(left(Some("1970-01-01T00:02:00.500Z")), Some(Duration::from_millis(20_500)));
+        assert_eq!(left(Some("1970-01-01T00:00:00Z")), Some(Duration::ZERO));
     }
 }

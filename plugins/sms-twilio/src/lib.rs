@@ -73,12 +73,6 @@ struct Own {
     media_urls: Vec<String>,
 }
 
-#[derive(Deserialize)]
-struct Data {
-    #[serde(default)]
-    twilio: Own,
-}
-
 /// What is of use of the message that Twilio answers with.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -121,13 +115,13 @@ impl Channel for Twilio {
 
     fn send(&self, message: &Message) -> Result<Receipt, SendError> {
         let to = number(message.require_target(self.options.to.as_deref())?)?;
-        let Data { twilio } = message.parse_data()?;
-        if twilio.media_urls.len() > MEDIA_MAX {
+        let own: Own = message.own_data("twilio")?;
+        if own.media_urls.len() > MEDIA_MAX {
             return Err(SendError::rejected(
                 "invalid_data",
                 format!(
                     "data.twilio.media_urls has {} addresses and Twilio takes {MEDIA_MAX}",
-                    twilio.media_urls.len()
+                    own.media_urls.len()
                 ),
             ));
         }
@@ -135,7 +129,7 @@ impl Channel for Twilio {
         let text = Plain::new(&body, LengthUnit::Characters);
         let parts = self.options.overflow.apply(&text, BODY_CHARACTERS_MAX)?;
         let mut receipt = send_parts(message, &parts, |part, number| {
-            let media: &[String] = if number == 0 { &twilio.media_urls } else { &[] };
+            let media: &[String] = if number == 0 { &own.media_urls } else { &[] };
             self.create(message, to, part, media)
         })?;
         receipt.status = ReceiptStatus::Accepted;

@@ -7,6 +7,7 @@ use conductor_sdk::{
     overflow::Plain,
     serde_json::Value,
     text::{length, one_line},
+    without_nulls,
 };
 use serde::{Deserialize, Serialize};
 
@@ -90,10 +91,12 @@ pub(crate) fn from_own(template: OwnTemplate, overflow: Overflow) -> Result<Valu
 }
 
 fn template_json(name: &str, language: &str, components: Vec<Value>) -> Value {
-    let mut template = json!({ "name": name, "language": { "code": language } });
-    if !components.is_empty() {
-        template["components"] = components.into();
-    }
+    // The policy is the only one there is, and Meta's description of the API requires it.
+    let template = without_nulls(json!({
+        "name": name,
+        "language": { "policy": "deterministic", "code": language },
+        "components": (!components.is_empty()).then_some(components),
+    }));
     json!({ "type": "template", "template": template })
 }
 

@@ -16,7 +16,7 @@ use conductor_sdk::{
     RateScope, Receipt, ReceiptStatus, SendError, http::Request, options::BaseUrl,
     overflow::send_parts, secrets, serde_json::Value,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use body::{Field, TemplateOption};
 
@@ -67,10 +67,14 @@ struct Own {
     template: Option<body::OwnTemplate>,
 }
 
-#[derive(Deserialize)]
-struct Data {
-    #[serde(default)]
-    whatsapp: Own,
+/// The request's body.
+#[derive(Serialize)]
+struct Envelope<'a> {
+    messaging_product: &'static str,
+    recipient_type: &'static str,
+    to: &'a str,
+    #[serde(flatten)]
+    body: &'a Value,
 }
 
 /// What is of use of the answer.
@@ -117,9 +121,9 @@ impl Channel for WhatsApp {
     fn send(&self, message: &Message) -> Result<Receipt, SendError> {
         let Options { template, overflow, preview_url, .. } = &self.options;
         let to = number(message.require_target(self.options.to.as_deref())?)?;
-        let Data { whatsapp } = message.parse_data()?;
-        let own_template = whatsapp.template.is_some();
-        let bodies = match (whatsapp.template, template) {
+        let own: Own = message.own_data("whatsapp")?;
+        let own_template = own.template.is_some();
+        let bodies = match (own.template, template) {
             (Some(own), _) => vec![body::from_own(own, *overflow)?],
             (None, Some(template)) => vec![body::from_option(template, message, *overflow)?],
             (None, None) => body::texts(message, *overflow, *preview_url)?,
@@ -137,12 +141,8 @@ impl Channel for WhatsApp {
 
 impl WhatsApp {
     fn post(&self, to: &str, body: &Value, own_template: bool) -> Result<Receipt, SendError> {
-        let mut body = body.clone();
-        for (name, value) in
-            [("messaging_product", "whatsapp"), ("recipient_type", "individual"), ("to", to)]
-        {
-            body[name] = value.into();
-        }
+        let (messaging_product, recipient_type) = ("whatsapp", "individual");
+        let body = Envelope { messaging_product, recipient_type, to, body };
         let response = self.request("POST", "/messages")?.json(&body).fetch()?;
         if !response.is_success() {
             return Err(errors::outcome(&response, own_template));

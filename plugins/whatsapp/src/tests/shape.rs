@@ -79,7 +79,7 @@ fn a_channel_with_a_template_fills_in_the_notification() {
             "type": "template",
             "template": {
                 "name": "alert",
-                "language": { "code": "en_US" },
+                "language": { "policy": "deterministic", "code": "en_US" },
                 "components": [{ "type": "body", "parameters": [
                     { "type": "text", "text": "-" },
                     { "type": "text", "text": "98 % of /var" },
@@ -99,7 +99,7 @@ fn a_notification_may_name_a_template_itself() {
     };
     assert_eq!(
         with(json!({ "name": "hello_world", "language": "en_US" })),
-        json!({ "name": "hello_world", "language": { "code": "en_US" } })
+        json!({ "name": "hello_world", "language": { "policy": "deterministic", "code": "en_US" } })
     );
     let parameters = with(json!({ "name": "a", "language": "de", "parameters": ["db-1"] }));
     assert_eq!(
