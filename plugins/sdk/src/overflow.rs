@@ -85,6 +85,13 @@ impl Overflow {
             Self::Truncate => cut(content, all, length_max, true)
                 .map(|(range, _)| vec![content.part(range, true)])
                 .ok_or_else(|| no_room(length_max)),
+            // Told at once: to find out part by part takes long. White space may fall away at cuts.
+            Self::Split
+                if length.saturating_sub(white_space(content.source()))
+                    > PARTS_MAX.saturating_mul(length_max) =>
+            {
+                Err(too_many_parts(length_max))
+            }
             Self::Split => split(content, all, length_max),
         }
     }
@@ -99,13 +106,7 @@ fn split<C: Content>(
     let mut rest = all;
     while !content.source().get(rest.clone()).unwrap_or_default().trim().is_empty() {
         if parts.len() == PARTS_MAX {
-            return Err(SendError::rejected(
-                "too_long",
-                format!(
-                    "the message needs more than {PARTS_MAX} parts of at most {length_max}; send \
-                     less, or a link to it"
-                ),
-            ));
+            return Err(too_many_parts(length_max));
         }
         let (range, next) =
             cut(content, rest.clone(), length_max, false).ok_or_else(|| no_room(length_max))?;
@@ -128,6 +129,21 @@ fn cut<C: Content>(
     let fits = |range: Range<usize>| content.length(&content.part(range, ellipsis)) <= length_max;
     let found = longest_cut(content.source(), range.clone(), fits, |at| content.may_cut(at))?;
     Some((range.start..found.end, found.next))
+}
+
+/// Characters.
+fn white_space(text: &str) -> usize {
+    text.chars().filter(|character| character.is_whitespace()).count()
+}
+
+fn too_many_parts(length_max: usize) -> SendError {
+    SendError::rejected(
+        "too_long",
+        format!(
+            "the message needs more than {PARTS_MAX} parts of at most {length_max}; send less, or a \
+             link to it"
+        ),
+    )
 }
 
 fn no_room(length_max: usize) -> SendError {

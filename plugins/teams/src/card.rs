@@ -26,8 +26,8 @@ pub(crate) fn envelope(part: &Rich, priority: Priority) -> Value {
 
 /// The length of the whole request. What is much too long is only estimated, and not built.
 pub(crate) fn bytes(part: &Rich) -> usize {
-    const LINE_BYTES: usize = 60;
-    const SPAN_BYTES: usize = 30;
+    const LINE_BYTES: usize = 84;
+    const SPAN_BYTES: usize = 44;
     let lines = part.text.bytes().filter(|byte| *byte == b'\n').count();
     let at_least = part.text.len() + SPAN_BYTES * part.spans.len();
     if at_least + LINE_BYTES * lines > 2 * crate::PAYLOAD_BYTES_MAX {

@@ -144,6 +144,6 @@ impl Content for Source<'_> {
         // They are in order and apart.
         let before = self.whole.partition_point(|range| range.start < at);
         let nearest = before.checked_sub(1).and_then(|before| self.whole.get(before));
-        !nearest.is_some_and(|range| at < range.end)
+        nearest.is_none_or(|range| range.end <= at)
     }
 }

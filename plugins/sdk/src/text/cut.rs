@@ -47,6 +47,7 @@ pub fn longest_cut(
 /// much longer than it: measuring one takes as long as it is.
 fn longest_fit(part: &str, fits: impl Fn(usize) -> bool) -> Option<usize> {
     const FIRST_LOOK_BYTES: usize = 1_024;
+    const EXACT_BYTES_MAX: usize = 16 * 1_024;
     let (mut fitting, mut too_long) = (0_usize, FIRST_LOOK_BYTES);
     while too_long < part.len() && fits(floor(part, too_long)) {
         fitting = floor(part, too_long);
@@ -63,6 +64,10 @@ fn longest_fit(part: &str, fits: impl Fn(usize) -> bool) -> Option<usize> {
     }
     too_long = floor(part, too_long);
     loop {
+        // Of a long text a hundredth is not worth half of the looks.
+        if fitting > EXACT_BYTES_MAX && too_long - fitting < fitting / 128 {
+            return Some(fitting);
+        }
         let middle = floor(part, fitting.midpoint(too_long));
         let middle = if middle > fitting { middle } else { after(part, fitting) };
         if middle >= too_long {
