@@ -16,6 +16,7 @@ mod breakers;
 mod callbacks;
 mod channels;
 mod delivery;
+mod email;
 mod events;
 mod fallback;
 mod fanout;

@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use crate::{
-    Retry, RetryScope, SendError, bindings::conductor::channel::smtp as wit, host, http::budget, time,
+    Retry, RetryScope, SendError, bindings::conductor::channel::smtp as wit, host, http::budget,
+    time,
 };
 
 pub use wit::{Acceptance, Mechanism, Phase, Refusal, Reply, SmtpError, Tls};

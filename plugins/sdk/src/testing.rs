@@ -38,7 +38,10 @@ use serde_json::Value;
 
 use crate::{
     Channel, Context, Failure, Format, Message, Priority,
-    bindings::conductor::channel::channel_types, guest, http::HttpError, log::Level,
+    bindings::conductor::channel::channel_types,
+    guest,
+    http::HttpError,
+    log::Level,
     smtp::{Acceptance, SmtpError},
 };
 
