@@ -24,7 +24,7 @@ test *ARGS: setup build-plugins build-fixtures
     scripts/test "$@"
 
 # Everything that must hold before a change lands, cheapest first; the tests come last
-ci: setup fmt-check check-locks check-wit build-plugins build-fixtures lint check-deps openapi-check test
+ci: setup fmt-check check-locks check-wit build-plugins build-fixtures lint check-deps openapi-check (fuzz-api "10") test
 
 # Channels against servers that are not ours: mocks that check requests by the providers' published descriptions
 peers: setup build-plugins
@@ -35,6 +35,15 @@ peers: setup build-plugins
 # Proves docs/RELIABILITY.md at length, by ROUNDS of kills and the rest in proportion; `test` does so in short
 prove ROUNDS="200": setup build-plugins build-fixtures
     @scripts/prove "$1"
+
+# Fuzzes what reads foreign bytes, each of TARGETS (all) for SECONDS; `test` runs the same bodies in short
+fuzz SECONDS="60" *TARGETS: setup build-plugins
+    @scripts/fuzz "$@"
+
+# Asks a running host what docs/openapi.json allows and much that it does not, EXAMPLES for each operation
+fuzz-api EXAMPLES="100": setup build-plugins
+    cargo build --package conductor --bin conductor
+    @scripts/fuzz-api "$1"
 
 # Measures the host, optimised; ARGS choose the benchmarks
 bench *ARGS: setup build-plugins
@@ -60,12 +69,14 @@ fmt:
     cargo fmt --all
     if [ -f plugins/Cargo.toml ]; then cargo fmt --all --manifest-path plugins/Cargo.toml; fi
     if [ -f tests/fixtures/Cargo.toml ]; then cargo fmt --all --manifest-path tests/fixtures/Cargo.toml; fi
+    cargo fmt --manifest-path fuzz/Cargo.toml
 
 # Fails when Rust code is not formatted
 fmt-check:
     cargo fmt --all --check
     if [ -f plugins/Cargo.toml ]; then cargo fmt --all --check --manifest-path plugins/Cargo.toml; fi
     if [ -f tests/fixtures/Cargo.toml ]; then cargo fmt --all --check --manifest-path tests/fixtures/Cargo.toml; fi
+    cargo fmt --check --manifest-path fuzz/Cargo.toml
 
 # Clippy for the host and (natively) the guests, and a look at the shell scripts; warnings fail
 lint:
@@ -83,6 +94,7 @@ check-locks:
     cargo metadata --locked --format-version 1 >/dev/null
     if [ -f plugins/Cargo.toml ]; then cargo metadata --locked --format-version 1 --manifest-path plugins/Cargo.toml >/dev/null; fi
     if [ -f tests/fixtures/Cargo.toml ]; then cargo metadata --locked --format-version 1 --manifest-path tests/fixtures/Cargo.toml >/dev/null; fi
+    cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 
 # The rules of the WIT packages: published versions are frozen, copies are equal
 check-wit:

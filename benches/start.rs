@@ -110,6 +110,10 @@ impl Observer for Nobody {
     fn call(&self, _plugin: &PluginName, _usage: &Usage) {}
     fn fetched(&self, _plugin: &PluginName, _answer: std::result::Result<u16, &FetchError>) {}
     fn fault(&self, _plugin: &PluginName, _kind: FaultKind) {}
+    fn quarantined(&self, _lane: &Lane, _plugin: &PluginName, _fault: &Fault) -> Box<dyn Send> {
+        Box::new(())
+    }
+    fn released(&self, _lane: &Lane, _plugin: &PluginName, _why: &str) {}
     fn instance_ended(&self, _plugin: &PluginName) {}
     fn proven(&self, _plugin: &LoadedPlugin) {}
     fn probation_failed(&self, _plugin: &LoadedPlugin, _fault: &Fault) {}

@@ -125,9 +125,8 @@ async fn somebody_in_the_middle_hears_nothing() {
         let id = host.hand_over("email", "secret news").await;
         let detail = host.reaches(&id, "dead").await;
         assert!(detail.to_string().contains(expected), "{detail}");
-        let allowed = |line: &String| {
-            line.starts_with("EHLO ") || line == "STARTTLS" || line == "QUIT"
-        };
+        let allowed =
+            |line: &String| line.starts_with("EHLO ") || line == "STARTTLS" || line == "QUIT";
         assert!(server.lines().iter().all(allowed), "{:?}", server.lines());
     }
 }
@@ -157,7 +156,10 @@ async fn what_the_server_refuses_for_good_is_told() {
     let answer = host.notify(&body).send().await;
     assert_eq!((answer.status, &answer.json["code"]), (422, &json!("invalid_target")));
     assert!(server.mails().is_empty());
-    assert!(host.metric("conductor_egress_requests_total{plugin=\"email\",outcome=\"5xx\"}").await >= 1.0);
+    assert!(
+        host.metric("conductor_egress_requests_total{plugin=\"email\",outcome=\"5xx\"}").await
+            >= 1.0
+    );
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::{
     clock::UnixMs,
     config::{Channel, Config, Problem, Tenant},
-    ids::{ChannelName, PluginName, TenantId},
+    ids::{ChannelName, Digest, PluginName, TenantId},
     sandbox::LoadedPlugin,
 };
 
@@ -31,11 +31,33 @@ pub struct Generation {
     pub plugins: BTreeMap<PluginName, Arc<LoadedPlugin>>,
     /// Why a plugin of the configuration is not loaded.
     pub plugin_failures: BTreeMap<PluginName, String>,
+    /// How each loaded plugin comes to run as it does.
+    pub standings: BTreeMap<PluginName, Standing>,
     /// What was left out of a degraded start.
     pub problems: Vec<Problem>,
     /// The files that all this comes from.
     pub files: BTreeSet<PathBuf>,
     directory: Directory,
+}
+
+/// How a plugin comes to run the file that it runs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// Since when it runs this file.
+    pub since: UnixMs,
+    /// The file that it would go back to, having worked.
+    pub last_good: Option<Digest>,
+    /// Why it runs an earlier file than it should.
+    pub refused: Option<Refusal>,
+}
+
+/// A file that is in place and does not run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    /// Which, if it could be read.
+    pub digest: Option<Digest>,
+    /// Why.
+    pub why: String,
 }
 
 /// Who a request comes from.
@@ -67,6 +89,7 @@ impl Generation {
             config,
             plugins,
             plugin_failures: BTreeMap::new(),
+            standings: BTreeMap::new(),
             problems: Vec::new(),
             files: BTreeSet::new(),
             directory,

@@ -116,12 +116,23 @@ pub const RESTART_BACKOFF_FIRST: Duration = Duration::from_millis(100);
 pub const RESTART_BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// Crashes without one success that return a freshly swapped plugin to its last good file.
 pub const PROBATION_STRIKES: u32 = 3;
-/// Crashes inside [`QUARANTINE_WINDOW`] that put a channel into quarantine.
+/// Crashes by different messages inside [`QUARANTINE_WINDOW`], without a success between them, that
+/// put a channel into quarantine.
 pub const QUARANTINE_STRIKES: u32 = 5;
 /// The time in which crashes add up to a quarantine.
 pub const QUARANTINE_WINDOW: Duration = Duration::from_mins(1);
-/// How long a quarantine lasts before one call is let through to try.
-pub const QUARANTINE_PAUSE: Duration = Duration::from_mins(1);
+/// How long a quarantine lasts before one call is let through to try: the first time. A file that
+/// was put back is soon found out …
+pub const QUARANTINE_PAUSE_FIRST: Duration = Duration::from_secs(10);
+/// … and at most, doubled after every try that failed: a channel that stays broken costs four
+/// crashes an hour.
+pub const QUARANTINE_PAUSE_MAX: Duration = Duration::from_mins(15);
+/// Faults of one message, with others of its channel delivered meanwhile, after which it is given
+/// up: then it is the message, and a third try tells as much as a tenth.
+pub const POISON_FAULTS: u32 = 3;
+/// Messages whose faults are counted for that; of what is beyond, those that failed longest ago are
+/// forgotten and counted anew.
+pub const POISON_SUSPECTS_MAX: usize = 4_096;
 
 /// A component file.
 pub const WASM_FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
@@ -163,6 +174,15 @@ pub const LOOKUPS_PER_POOL: usize = 8;
 pub const BASIC_AUTHS_MAX: usize = 64;
 /// The user name of one of these.
 pub const BASIC_AUTH_USERNAME_BYTES_MAX: usize = 256;
+/// Signed tokens of one channel: Web Push signs one for each push service, others one in all. The one
+/// that was not asked for the longest time makes room.
+pub const JWTS_MAX: usize = 32;
+/// The header or the claims of such a token, as a plugin writes them: providers ask for a few names.
+pub const JWT_PART_BYTES_MAX: usize = 4 * 1024;
+/// Credentials that a plugin has handed over: one for each service that it exchanges its secrets at.
+pub const KEPT_SECRETS_MAX: usize = 16;
+/// One of these. Access tokens with many claims have some kilobytes; more fits no header.
+pub const KEPT_SECRET_BYTES_MAX: usize = 16 * 1024;
 /// Idle connections kept to one host by one pool.
 pub const EGRESS_IDLE_PER_HOST: usize = 64;
 /// An idle connection is closed after so long: below the minute that most load balancers allow.
@@ -362,6 +382,8 @@ pub const GUARDED_DESTINATIONS_MAX: usize = 65_536;
 pub const GUARDED_PROVIDERS_MAX: usize = 4_096;
 /// Breakers that `/health` names one by one; all are counted.
 pub const BREAKERS_SHOWN_MAX: usize = 200;
+/// Channels in quarantine that `GET /admin/quarantine` names one by one; all are counted.
+pub const QUARANTINED_SHOWN_MAX: usize = 200;
 /// Alarms that wait to be written down as events; there is one when a breaker opens or closes.
 pub const ALARMS_WAITING_MAX: usize = 1_024;
 /// The floor of `throttle.rate_per_s`: one delivery in a hundred seconds.

@@ -1,4 +1,9 @@
-//! What the operator's key opens: the trail of events, and the notifications of all tenants.
+//! What the operator's key opens: the trail of events, the notifications of all tenants, and what
+//! its submodules are named after.
+
+pub(super) mod plugins;
+pub(super) mod quarantine;
+pub(super) mod reload;
 
 use std::sync::Arc;
 

@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{ApiState, auth::peer, kinds, problem::Kind};
+use super::{ApiState, auth::peer, json::shorten, kinds, problem::Kind};
 use crate::{
     clock::UnixMs,
     config::Tenant,
@@ -104,13 +104,16 @@ impl Audit {
         self.write(EventKind::KeyUsed, Some(tenant), detail);
     }
 
-    /// The operator's key was used. An event for the first use in an hour.
+    /// The operator's key was used. An event for the first use in an hour, and for each that changes
+    /// something.
     pub(super) fn admin_used(&self, parts: &Parts, now: UnixMs) {
-        if is_first(&self.admin_hour, now) {
+        let first = is_first(&self.admin_hour, now);
+        if first || !parts.method.is_safe() {
             let detail = format!(
-                "first use of the operator's key in an hour: {} {}{}",
+                "{}{} {}{}",
+                if first { "first use of the operator's key in an hour: " } else { "" },
                 parts.method,
-                parts.uri.path(),
+                shorten(parts.uri.path()),
                 from(peer(&parts.extensions))
             );
             self.write(EventKind::Admin, None, detail);

@@ -97,6 +97,10 @@ fn route_of(method: &Method, path: &str) -> Route {
         "/events" if get => Route::Events,
         "/admin/audit" if get => Route::AdminAudit,
         "/admin/notifications" if get => Route::AdminList,
+        "/admin/plugins" if get => Route::AdminPlugins,
+        "/admin/quarantine" if get => Route::AdminQuarantine,
+        "/admin/quarantine" if method == Method::DELETE => Route::AdminReleaseAll,
+        "/admin/reload" if post => Route::AdminReload,
         "/channels" if get => Route::Channels,
         "/health" => Route::Health,
         "/ready" => Route::Ready,
@@ -106,6 +110,9 @@ fn route_of(method: &Method, path: &str) -> Route {
             Some(None) if get => Route::Read,
             Some(None) if method == Method::DELETE => Route::Cancel,
             Some(Some((_, "replay"))) if post => Route::Replay,
+            None if method == Method::DELETE && path.starts_with("/admin/quarantine/") => {
+                Route::AdminRelease
+            }
             _ => Route::Other,
         },
     }
@@ -131,6 +138,10 @@ mod tests {
             (Method::GET, "/events", Route::Events),
             (Method::GET, "/admin/audit", Route::AdminAudit),
             (Method::GET, "/health", Route::Health),
+            (Method::GET, "/admin/plugins", Route::AdminPlugins),
+            (Method::DELETE, "/admin/quarantine", Route::AdminReleaseAll),
+            (Method::DELETE, "/admin/quarantine/t/c", Route::AdminRelease),
+            (Method::POST, "/admin/reload", Route::AdminReload),
             (Method::GET, "/nowhere", Route::Other),
         ] {
             assert_eq!(route_of(&method, path) as usize, route as usize, "{method} {path}");

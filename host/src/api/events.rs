@@ -250,7 +250,7 @@ pub(super) struct EventView {
     /// When.
     at: String,
     /// notification.accepted, .delivered, .retrying, .dead, .cancelled, .replayed or .lost; key-used,
-    /// admin or security.
+    /// admin, security, plugin.quarantined or plugin.released.
     r#type: String,
     /// Which notification or parent it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -297,7 +297,10 @@ fn name_of(kind: EventKind) -> String {
         | EventKind::KeyUsed
         | EventKind::Admin
         | EventKind::Security
-        | EventKind::Host => String::from(kind.word()),
+        | EventKind::Host
+        | EventKind::Quarantined
+        | EventKind::Released
+        | EventKind::RolledBack => String::from(kind.word()),
     }
 }
 

@@ -35,6 +35,8 @@ kinds! {
     UNKNOWN_CHANNEL = NOT_FOUND, "unknown-channel", "There is no such channel";
     /// No notification with this id.
     UNKNOWN_NOTIFICATION = NOT_FOUND, "unknown-notification", "There is no such notification";
+    /// The channel is not in quarantine.
+    NOT_QUARANTINED = NOT_FOUND, "not-quarantined", "The channel is not in quarantine";
     /// No such path.
     UNKNOWN_PATH = NOT_FOUND, "unknown-path", "There is nothing at this address";
     /// The path knows other methods.
@@ -56,6 +58,8 @@ kinds! {
     /// Same key, other request.
     IDEMPOTENCY_KEY_REUSED = UNPROCESSABLE_ENTITY, "idempotency-key-reused",
         "The idempotency key was used for another request";
+    /// What is on disk cannot come into force.
+    RELOAD_REJECTED = UNPROCESSABLE_ENTITY, "reload-rejected", "The reload was rejected";
     /// The provider said no.
     REJECTED = UNPROCESSABLE_ENTITY, "rejected", "The provider rejected the notification";
     /// Its time was over before it could be delivered.

@@ -119,6 +119,18 @@ pub(super) fn generation(number: u64, tenants: Vec<Tenant>) -> Generation {
     Generation::new(number, NOW, Arc::new(config), plugins)
 }
 
+/// Nothing is in quarantine, and a host that is asked to reload goes down.
+struct Idle;
+
+impl super::Operate for Idle {
+    fn release(&self, _: TenantId, _: &crate::ids::ChannelName) -> bool {
+        false
+    }
+    fn reload(&self) -> std::pin::Pin<Box<dyn Future<Output = Option<super::Reloaded>> + Send>> {
+        Box::pin(std::future::ready(None))
+    }
+}
+
 /// A host with two tenants.
 pub(super) struct Host {
     pub(super) surface: Surface,
@@ -175,6 +187,7 @@ impl Host {
             admin_key_hash: Some(Digest::of(b"admin").0),
             bindings: Arc::new(Vec::new),
             breakers: Arc::new(crate::observe::BreakersReport::default),
+            operate: Arc::new(Idle),
         };
         Self { surface: Surface::new(state.clone()), state, store }
     }

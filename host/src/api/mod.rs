@@ -49,13 +49,14 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
     Router,
     body::Body,
     http::{Request, Response},
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use tokio_util::sync::CancellationToken;
 use tower::Service;
@@ -63,7 +64,8 @@ use tower::Service;
 use crate::{
     clock::Clock,
     generation::Current,
-    observe::{BindingReport, BreakersReport, HealthBoard, Metrics},
+    ids::{ChannelName, TenantId},
+    observe::{BindingReport, BreakersReport, HealthBoard, Metrics, ReloadOutcome},
     outcomes::Outcomes,
     store::Store,
     tasks::Tasks,
@@ -94,6 +96,32 @@ pub struct ApiState {
     pub tasks: Tasks,
     /// The breakers that are not closed.
     pub breakers: Arc<dyn Fn() -> BreakersReport + Send + Sync>,
+    /// What the operator's calls have done.
+    pub operate: Arc<dyn Operate>,
+}
+
+/// What the operator can have done.
+pub trait Operate: Send + Sync {
+    /// Ends a channel's quarantine. False if it is in none.
+    fn release(&self, tenant: TenantId, channel: &ChannelName) -> bool;
+    /// Reads the configuration and the plugins again, those too that were refused before. None if
+    /// the host goes down before there is a result.
+    fn reload(&self) -> Pin<Box<dyn Future<Output = Option<Reloaded>> + Send>>;
+}
+
+/// What came of a reload that the operator asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reloaded {
+    /// How it ended.
+    pub outcome: ReloadOutcome,
+    /// The generation in force after it.
+    pub generation: u64,
+    /// What changed, in one line.
+    pub changes: Option<String>,
+    /// What is wrong: all of it.
+    pub errors: Vec<String>,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// The state of all handlers: what they were given, and what they keep themselves.
@@ -135,6 +163,13 @@ impl Surface {
             .route("/events", get(events::follow))
             .route("/admin/audit", get(admin::audit))
             .route("/admin/notifications", get(admin::list))
+            .route("/admin/plugins", get(admin::plugins::list))
+            .route(
+                "/admin/quarantine",
+                get(admin::quarantine::list).delete(admin::quarantine::release_all),
+            )
+            .route("/admin/quarantine/{tenant}/{channel}", delete(admin::quarantine::release))
+            .route("/admin/reload", post(admin::reload::reload))
             .route("/channels", get(channels::list))
             .route("/health", get(health::health))
             .route("/ready", get(health::ready))
@@ -160,4 +195,12 @@ impl Service<Request<Body>> for Surface {
         let Self { shared, routes } = self.clone();
         Box::pin(async move { Ok(edge::edge(&shared, routes, request).await) })
     }
+}
+
+/// Whether `body` is a notification, before the tenant's channels are looked at.
+///
+/// # Errors
+/// The 400 that its sender would get.
+pub fn check_body(body: &[u8], now: crate::clock::UnixMs) -> Result<(), problem::Problem> {
+    notification::read(json::parse(body)?, now).map(drop)
 }

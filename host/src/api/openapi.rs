@@ -79,6 +79,10 @@ fn components() -> Components {
     add::<replay::ReplayView>(&mut schemas);
     add::<events::EventView>(&mut schemas);
     add::<admin::AdminPage>(&mut schemas);
+    add::<admin::plugins::PluginsView>(&mut schemas);
+    add::<admin::quarantine::QuarantinePage>(&mut schemas);
+    add::<admin::quarantine::ReleasedView>(&mut schemas);
+    add::<admin::reload::ReloadedView>(&mut schemas);
     add::<views::StateView>(&mut schemas);
     add::<channels::ChannelList>(&mut schemas);
     add::<health::HealthView>(&mut schemas);

@@ -86,6 +86,12 @@ struct Inner {
 }
 
 impl Problem {
+    /// The status it is answered with.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.0.kind.status
+    }
+
     /// A problem with one sentence about this occurrence. No secret, nothing of other tenants.
     #[must_use]
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {

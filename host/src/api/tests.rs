@@ -230,6 +230,8 @@ fn unwell() -> Host {
             plugin: "log".parse().unwrap(),
             state: "quarantined",
             detail: Some(String::from("private-detail")),
+            strikes: 5,
+            quarantine: None,
             instances: 0,
             in_flight: 0,
         }]

@@ -3,6 +3,7 @@
 
 mod listen;
 mod observers;
+mod operate;
 pub mod report;
 mod signals;
 mod trail;
@@ -21,7 +22,9 @@ use crate::{
     generation::Current,
     ids::Digest,
     limits,
-    observe::{BindingReport, BreakerReport, BreakersReport, HealthBoard, Metrics},
+    observe::{
+        BindingReport, BreakerReport, BreakersReport, HealthBoard, Metrics, QuarantineReport,
+    },
     outcomes::Outcomes,
     plugin_files::LastGood,
     reload::{self, Reloader, Trigger},
@@ -182,6 +185,12 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
         bindings: bindings(&sandbox),
         tasks: tasks.clone(),
         breakers: breakers(&dispatching),
+        operate: Arc::new(operate::Operations {
+            sandbox: Arc::clone(&sandbox),
+            dispatching: Arc::clone(&dispatching),
+            current: Arc::clone(&current),
+            triggers: triggers.clone(),
+        }),
     };
     let address = listener.local_addr().map_err(|error| start_error("the listener")(&error))?;
     report::started(&current.load(), address);
@@ -262,6 +271,12 @@ fn bindings(sandbox: &Arc<Sandbox>) -> Arc<dyn Fn() -> Vec<BindingReport> + Send
                 plugin: status.plugin,
                 state: status.state,
                 detail: status.detail,
+                strikes: status.strikes,
+                quarantine: status.quarantine.map(|quarantine| QuarantineReport {
+                    held_for: quarantine.held_for,
+                    opens_in: quarantine.opens_in,
+                    failed_probes: quarantine.failed_probes,
+                }),
                 instances: status.instances,
                 in_flight: status.in_flight,
             })

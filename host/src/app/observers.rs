@@ -14,12 +14,14 @@ use crate::{
     egress::FetchError,
     generation::Generation,
     ids::PluginName,
+    limits,
     observe::{
         BreakerWord, EgressOutcome, Fault as FaultWord, HealthBoard, Metrics, ReloadOutcome,
         ReloadReport, ThrottleWord,
     },
     reload::{self, Outcome, Report, Trial, Trigger},
     sandbox::{self, Fault, FaultKind, LoadedPlugin, Usage},
+    store::{EventKind, Lane},
 };
 
 /// All observers of the process.
@@ -86,6 +88,27 @@ impl sandbox::Observer for Observers {
             FaultKind::Start => FaultWord::Start,
         };
         self.metrics.fault(plugin, word);
+    }
+
+    fn quarantined(&self, lane: &Lane, plugin: &PluginName, fault: &Fault) -> Box<dyn Send> {
+        let detail = format!("channel \"{}\" (plugin {plugin}): {fault}", lane.channel);
+        tracing::error!(
+            tenant = %lane.tenant, channel = %lane.channel, plugin = %plugin,
+            "quarantined: {} different messages made its instances fail; its messages wait and \
+             one at a time is tried. The last fault: {fault}",
+            limits::QUARANTINE_STRIKES
+        );
+        self.trail.quarantine(EventKind::Quarantined, lane, detail);
+        Box::new(self.metrics.plugin(plugin).quarantined())
+    }
+
+    fn released(&self, lane: &Lane, plugin: &PluginName, why: &str) {
+        tracing::info!(
+            tenant = %lane.tenant, channel = %lane.channel, plugin = %plugin,
+            "its quarantine is over: {why}"
+        );
+        let detail = format!("channel \"{}\" (plugin {plugin}): {why}", lane.channel);
+        self.trail.quarantine(EventKind::Released, lane, detail);
     }
 
     fn fetched(&self, plugin: &PluginName, answer: Result<u16, &FetchError>) {

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     reload::Outcome,
-    store::{EventKind, NewEvent, Store},
+    store::{EventKind, Lane, NewEvent, Store},
 };
 
 /// Lines that wait to be written: far more than reloads can follow each other.
@@ -35,9 +35,23 @@ impl Trail {
             }
             Outcome::RolledBack { plugin, why } => format!("rolled back \"{plugin}\": {why}"),
         };
-        let event = of_host(EventKind::Reload, detail);
+        let kind = match outcome {
+            Outcome::RolledBack { .. } => EventKind::RolledBack,
+            _ => EventKind::Reload,
+        };
+        self.note(of_host(kind, detail));
+    }
+
+    /// A channel went into quarantine, or came out of it.
+    pub(super) fn quarantine(&self, kind: EventKind, lane: &Lane, detail: String) {
+        let tenant = Some(lane.tenant);
+        self.note(NewEvent { kind, tenant, notification: None, detail: Some(detail) });
+    }
+
+    fn note(&self, event: NewEvent) {
+        let kind = event.kind.word();
         if self.0.try_send(event).is_err() {
-            tracing::error!("too many events are waiting; that of a reload is not on record");
+            tracing::error!(kind, "too many events are waiting; this one is not on record");
         }
     }
 }

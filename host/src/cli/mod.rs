@@ -8,6 +8,7 @@ mod init;
 mod json_lines;
 mod logging;
 mod openapi;
+mod quarantine;
 mod remote;
 mod replay;
 mod send;
@@ -59,6 +60,8 @@ enum Command {
     Send(send::Options),
     /// Sends again what a running host has given up: one notification, or all dead ones
     Replay(replay::Options),
+    /// Lists the channels of a running host that are in quarantine, or ends their quarantine
+    Quarantine(quarantine::Options),
     /// Copies the queue to a file; can run beside the host
     Backup(backup::BackupOptions),
     /// Puts a backup where the queue is to be; not beside a running host
@@ -140,6 +143,7 @@ pub fn run() -> ExitCode {
         Some(Command::Check(options)) => check::run(options),
         Some(Command::Send(options)) => send::run(options),
         Some(Command::Replay(options)) => replay::run(options),
+        Some(Command::Quarantine(options)) => quarantine::run(options),
         Some(Command::Backup(options)) => backup::run_backup(options),
         Some(Command::Restore(options)) => backup::run_restore(options),
         Some(Command::Audit(options)) => audit::run(options),

@@ -1,4 +1,4 @@
-//! Talking to a running host as a tenant, with the key from `.env`.
+//! Talking to a running host as a tenant or as its operator, with the key from `.env`.
 
 use std::time::Duration;
 
@@ -13,17 +13,31 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
-/// Which host, and as which tenant.
+/// Which host.
 #[derive(Args, Debug)]
-pub(super) struct Remote {
+pub(super) struct Site {
     #[command(flatten)]
     config: ConfigDir,
     /// The host [default: CONDUCTOR_LISTEN, or 127.0.0.1:3333]
     #[arg(long, env = "CONDUCTOR_URL")]
     url: Option<String>,
+}
+
+/// Which host, and as which tenant.
+#[derive(Args, Debug)]
+pub(super) struct Remote {
+    #[command(flatten)]
+    site: Site,
     /// The slug of the tenant to act for [default: the only one there is]
     #[arg(long, env = "BUSINESS_CONTEXT")]
     tenant: Option<String>,
+}
+
+impl Site {
+    fn environment(&self) -> Result<Environment, Failed> {
+        Environment::of_process(Some(&self.config.config_dir.join(config::DOTENV_FILE)))
+            .map_err(|problem| (exit::CONFIG, problem.to_string()))
+    }
 }
 
 /// An exit code, and why.
@@ -54,11 +68,22 @@ pub(super) struct Session {
 impl Session {
     /// Finds the host's address and the tenant's key. Connects to nothing yet.
     pub(super) fn open(remote: &Remote) -> Result<Self, Failed> {
-        let dir = &remote.config.config_dir;
-        let environment = Environment::of_process(Some(&dir.join(config::DOTENV_FILE)))
-            .map_err(|problem| (exit::CONFIG, problem.to_string()))?;
+        let environment = remote.site.environment()?;
         let key = key(remote, &environment).map_err(|why| (exit::CONFIG, why))?;
-        let url = match &remote.url {
+        Self::at(&remote.site, &environment, key)
+    }
+
+    /// The same with the operator's key.
+    pub(super) fn open_as_operator(site: &Site) -> Result<Self, Failed> {
+        let environment = site.environment()?;
+        let name = config::ADMIN_KEY_VARIABLE;
+        let key = environment.get(name).filter(|key| !key.is_empty()).map(str::to_owned);
+        let no_key = || (exit::CONFIG, format!("{name} is not set: it is the operator's key"));
+        Self::at(site, &environment, key.ok_or_else(no_key)?)
+    }
+
+    fn at(site: &Site, environment: &Environment, key: String) -> Result<Self, Failed> {
+        let url = match &site.url {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => {
                 let listen = environment.get("CONDUCTOR_LISTEN").unwrap_or("127.0.0.1:3333");
@@ -76,8 +101,28 @@ impl Session {
 
     /// Posts `body`, or nothing.
     pub(super) async fn post(&self, path: &str, body: Option<&Value>) -> Result<Answer, Failed> {
+        self.ask(reqwest::Method::POST, path, body).await
+    }
+
+    /// Asks.
+    pub(super) async fn get(&self, path: &str) -> Result<Answer, Failed> {
+        self.ask(reqwest::Method::GET, path, None).await
+    }
+
+    /// Takes away.
+    pub(super) async fn delete(&self, path: &str) -> Result<Answer, Failed> {
+        self.ask(reqwest::Method::DELETE, path, None).await
+    }
+
+    async fn ask(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, Failed> {
         let failed = |error: reqwest::Error| no_answer(&self.url, &error);
-        let mut request = self.client.post(format!("{}{path}", self.url)).bearer_auth(&self.key);
+        let url = format!("{}{path}", self.url);
+        let mut request = self.client.request(method, url).bearer_auth(&self.key);
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
@@ -123,7 +168,7 @@ pub(super) fn run(conversation: impl Future<Output = Result<(bool, String), Fail
 
 /// The key of the tenant that was asked for, from the variables that tenants.toml names.
 fn key(remote: &Remote, environment: &Environment) -> Result<String, String> {
-    let loaded = config::load(&remote.config.config_dir, environment);
+    let loaded = config::load(&remote.site.config.config_dir, environment);
     let mut tenants = loaded
         .config
         .tenants

@@ -26,8 +26,8 @@ use crate::{
 /// How long a lane waits whose channel or plugin is not there: long enough to cost nothing, short
 /// enough that a mended configuration is soon seen (a reload looks again at once).
 const UNAVAILABLE_PAUSE: Duration = Duration::from_secs(30);
-/// How long a lane waits that has no free instance, although the ring thought it had: the process
-/// has as many instances as it may.
+/// How long a lane waits that has no free instance, although the ring thought it had: its last ones
+/// are still shutting down, or the process has as many instances as it may.
 const SATURATED_PAUSE: Duration = Duration::from_millis(50);
 
 /// A delivery that is over, for the settler.
@@ -162,11 +162,12 @@ pub(super) fn begin(
     };
     let answer = Box::new(Pending { base, completed: completed.clone() });
     match binding.submit(call, answer).err()? {
-        Refused::Paused { until, .. } => Some(until.saturating_duration_since(Instant::now())),
-        Refused::Saturated => {
+        Refused::Paused(until) => Some(until.saturating_duration_since(Instant::now())),
+        Refused::Crowded => {
             dispatch.sandbox.evict_idle();
             Some(SATURATED_PAUSE)
         }
+        Refused::Saturated | Refused::Probing => Some(SATURATED_PAUSE),
         Refused::Retired => Some(Duration::ZERO),
     }
 }

@@ -17,6 +17,7 @@ mod callbacks;
 mod delivery;
 mod follow;
 mod guards;
+mod poison;
 mod policy;
 mod ring;
 mod scheduler;

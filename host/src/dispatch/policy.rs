@@ -50,6 +50,11 @@ pub(super) struct Case {
     pub(super) deduplicates: bool,
     /// Whether it was to find out if a channel that was stopped works again.
     pub(super) probe: bool,
+    /// Whether it made its instance fail once too often, while others got through.
+    pub(super) poison: bool,
+    /// Whether it was to find out if a channel in quarantine works again, and how long the
+    /// quarantine goes on.
+    pub(super) quarantined_for: Option<Duration>,
     pub(super) now: UnixMs,
     /// From 0 up to 1: where in the jitter's range this pause falls.
     pub(super) jitter: f64,
@@ -57,6 +62,9 @@ pub(super) struct Case {
 
 /// How much of a pause is left to chance, so that what failed together is not tried together.
 const JITTER: f64 = 0.2;
+
+/// How much later than its channel a message comes back that has failed as the probe.
+const QUARANTINE_REAR: Duration = Duration::from_secs(1);
 
 pub(super) fn decide(outcome: &Outcome, case: &Case) -> Verdict {
     let verdict = |word, problem: Option<&crate::sandbox::Problem>, next| Verdict {
@@ -105,8 +113,20 @@ pub(super) fn decide(outcome: &Outcome, case: &Case) -> Verdict {
                 FaultKind::Trap | FaultKind::Start => "crashed",
             },
             code: Some(fault.kind.as_str().to_owned()),
-            detail: Some(fault.detail.clone()),
-            next: again(case, None),
+            detail: Some(match case.poison {
+                false => fault.detail.clone(),
+                true => format!(
+                    "{}; it did so {} times while the channel's other messages got through",
+                    fault.detail,
+                    limits::POISON_FAULTS
+                ),
+            }),
+            next: match case.poison {
+                true => Next::Dead,
+                // The attempt was the host's question and costs the message nothing. It comes back
+                // a little later than the others, so that it is not the next to be asked.
+                false => again(case, case.quarantined_for.map(|left| left + QUARANTINE_REAR)),
+            },
         },
     }
 }
@@ -175,6 +195,8 @@ mod tests {
             tries: 0,
             deduplicates: false,
             probe: false,
+            poison: false,
+            quarantined_for: None,
             now: UnixMs(1_000),
             jitter: 0.5,
         }
@@ -337,5 +359,16 @@ mod tests {
         let fault = Outcome::Fault(Fault { kind: FaultKind::Trap, detail: String::from("x") });
         let verdict = decide(&fault, &case());
         assert_eq!((verdict.word, due(&verdict).is_some()), ("crashed", true));
+    }
+
+    #[test]
+    fn poison_is_given_up_and_the_probe_of_a_quarantine_costs_no_attempt() {
+        let fault = Outcome::Fault(Fault { kind: FaultKind::Trap, detail: String::from("x") });
+        let poison = decide(&fault, &Case { poison: true, ..case() });
+        assert_eq!((poison.word, poison.next), ("crashed", Next::Dead));
+        let minute = Duration::from_mins(1);
+        let last = Case { tries: 9, quarantined_for: Some(minute), ..case() };
+        let Next::Retry { due, counts: false } = decide(&fault, &last).next else { panic!() };
+        assert!(due.since(last.now) > minute, "it stands behind the others");
     }
 }

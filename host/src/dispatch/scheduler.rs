@@ -1,6 +1,10 @@
 //! The scheduler: leases due jobs, fairly and never more than can run, and hands them over.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +19,7 @@ use crate::{
     clock::UnixMs,
     generation::Generation,
     ids::TenantId,
-    limits,
+    limits, sandbox,
     store::{Lane, Leased, Want},
 };
 
@@ -194,7 +198,16 @@ fn gate(generation: &Generation, starter: &Starter, lane: &Lane, now: UnixMs) ->
         true => limits::CALLBACKS_AT_ONCE,
         false => {
             let plugin = generation.config.plugins.get(&channel.plugin);
-            plugin.map_or(1, |plugin| plugin.limits.instances_max)
+            let instances = plugin.map_or(1, |plugin| plugin.limits.instances_max);
+            match starter.dispatch.sandbox.gate(lane) {
+                sandbox::Gate::Open => instances,
+                sandbox::Gate::Probe => 1,
+                // The probe is this lane's own: its end brings the lane back.
+                sandbox::Gate::Probing => return Gate::Room(0),
+                sandbox::Gate::Closed(until) => {
+                    return Gate::Until(now.after(until.saturating_duration_since(Instant::now())));
+                }
+            }
         }
     };
     match starter.guards.gate(generation, channel, lane, now) {

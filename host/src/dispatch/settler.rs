@@ -9,6 +9,7 @@ use super::{
     delivery::{Completed, End},
     follow::{self, Became, Following},
     guards::{Guards, Ticket},
+    poison::Poison,
     policy::{self, Case, Next, Verdict},
     short,
 };
@@ -28,6 +29,7 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Settler {
     dispatch: Dispatch,
     guards: Arc<Guards>,
+    poison: Poison,
     completed: mpsc::Receiver<Completed>,
     finished: mpsc::Sender<Vec<Finished>>,
 }
@@ -43,13 +45,13 @@ struct News {
 }
 
 impl Settler {
-    pub(super) const fn new(
+    pub(super) fn new(
         dispatch: Dispatch,
         guards: Arc<Guards>,
         completed: mpsc::Receiver<Completed>,
         finished: mpsc::Sender<Vec<Finished>>,
     ) -> Self {
-        Self { dispatch, guards, completed, finished }
+        Self { dispatch, guards, poison: Poison::new(), completed, finished }
     }
 
     /// Runs until nobody can complete a delivery any more.
@@ -130,7 +132,16 @@ impl Settler {
                     let current = self.dispatch.current.load();
                     self.guards.record(ticket, &report.outcome, contact, &current, now);
                 }
-                let verdict = policy::decide(&report.outcome, &case(&completed, probe, now));
+                let case = Case {
+                    poison: self.poison.convicts(
+                        completed.leased.id,
+                        completed.leased.generation,
+                        report,
+                    ),
+                    quarantined_for: report.quarantined_for,
+                    ..case(&completed, probe, now)
+                };
+                let verdict = policy::decide(&report.outcome, &case);
                 self.written(&completed, verdict, Some(report))
             }
         };
@@ -213,6 +224,8 @@ fn case(completed: &Completed, probe: bool, now: UnixMs) -> Case {
         deduplicates: completed.deduplicates,
         // One that has another channel need not wait for this one to be mended.
         probe: probe && !completed.has_next,
+        poison: false,
+        quarantined_for: None,
         now,
         jitter: fastrand::f64(),
     }

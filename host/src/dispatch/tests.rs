@@ -46,6 +46,10 @@ impl crate::sandbox::Observer for Nobody {
     fn instance_started(&self, _: &PluginName) {}
     fn call(&self, _: &PluginName, _: &Usage) {}
     fn fault(&self, _: &PluginName, _: FaultKind) {}
+    fn quarantined(&self, _: &Lane, _: &PluginName, _: &Fault) -> Box<dyn Send> {
+        Box::new(())
+    }
+    fn released(&self, _: &Lane, _: &PluginName, _: &str) {}
     fn instance_ended(&self, _: &PluginName) {}
     fn fetched(&self, _: &PluginName, _: Result<u16, &FetchError>) {}
     fn proven(&self, _: &LoadedPlugin) {}

@@ -29,6 +29,7 @@ use super::{
     wire::{Patience, exchange},
 };
 use crate::{
+    clock::Clock,
     config::{ChannelSecret, Grants},
     ids::Digest,
     limits,
@@ -38,6 +39,7 @@ use crate::{
 pub struct Egress {
     pools: Pools,
     pub(super) patience: Patience,
+    pub(super) clock: Clock,
 }
 
 impl Egress {
@@ -47,7 +49,7 @@ impl Egress {
     /// When these are not PEM, or the machine has no root certificates and none are given.
     pub fn new(extra_roots_pem: &[u8]) -> Result<Arc<Self>, TlsSetupError> {
         let pools = Pools::new(extra_roots_pem)?;
-        Ok(Arc::new(Self { pools, patience: Patience::default() }))
+        Ok(Arc::new(Self { pools, patience: Patience::default(), clock: Clock::system() }))
     }
 
     /// The door of one channel: of the plugin with `digest`, under `policy`, with the channel's
@@ -65,7 +67,7 @@ impl Egress {
         Arc::new(BindingEgress {
             pool: self.pools.get(digest, &policy),
             policy,
-            vault: Vault::new(secrets, grants),
+            vault: Vault::new(secrets, grants, self.clock.clone()),
             slots: Semaphore::new(slots_max),
             slots_max,
             patience: self.patience,
@@ -146,6 +148,20 @@ impl BindingEgress {
         self.count_in(&response);
         self.clean(&mut response);
         Ok(response)
+    }
+
+    /// The request that [`Self::fetch`] would send for this one, secrets and all, without sending it.
+    ///
+    /// # Errors
+    /// [`FetchError`]; its text holds no secret.
+    pub fn rehearse(&self, request: Request<Bytes>) -> Result<Request<Bytes>, FetchError> {
+        let checked =
+            self.admit(request).map_err(|error| error.map_text(|text| self.vault.scrub(text)))?;
+        let mut request = Request::new(checked.body);
+        *request.method_mut() = checked.method;
+        *request.uri_mut() = super::parse_url(checked.url.as_str())?;
+        *request.headers_mut() = checked.headers;
+        Ok(request)
     }
 
     /// Everything that is decided before a connection is looked for, secrets put in last.

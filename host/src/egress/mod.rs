@@ -2,21 +2,25 @@
 //! grants it, and the address that the name resolves to at the moment of connecting is allowed.
 //!
 //! `fetch` is the door: it judges a request (`request`, `policy`, `guard`), puts the secrets in
-//! (`secrets`, `substitute`, `escape`), sends it over a pooled connection (`client`, `resolve`,
-//! `wire`) and takes secrets out of whatever comes back (`scrub`). `smtp` is the same for mail.
+//! (`secrets`, `signing`, `jwt`, `derived`, `substitute`, `escape`), sends it over a pooled
+//! connection (`client`, `resolve`, `wire`) and takes secrets out of whatever comes back (`scrub`).
+//! `smtp` is the same for mail.
 
 mod address;
 mod client;
+mod derived;
 mod error;
 mod escape;
 mod fetch;
 mod guard;
+mod jwt;
 mod pattern;
 mod policy;
 mod request;
 mod resolve;
 mod scrub;
 mod secrets;
+mod signing;
 mod smtp;
 mod substitute;
 #[cfg(test)]
@@ -28,10 +32,12 @@ pub use client::TlsSetupError;
 pub use error::FetchError;
 pub use fetch::{BindingEgress, Egress, EgressCount};
 pub use guard::{AddressDenied, AddressGuard};
+pub use jwt::JwtRequest;
 pub use pattern::{HostPattern, HostPatternError};
 pub use policy::{Denied, EgressPolicy};
 pub use request::parse_url;
-pub use secrets::{KeyEncoding, SecretError, SignatureAlgorithm, Vault};
+pub use secrets::{SecretError, Vault};
+pub use signing::{KeyEncoding, SignatureAlgorithm};
 pub use smtp::{
     Acceptance, Credentials, Mechanism, Phase, Refusal, Reply, Server, SmtpError, Submission, Tls,
 };

@@ -60,6 +60,11 @@ impl Veil {
         self.learn_placeholder(entry);
     }
 
+    /// Forgets all that was learnt with this placeholder.
+    pub(super) fn forget(&mut self, placeholder: &str) {
+        self.needles.retain(|needle| needle.placeholder != placeholder);
+    }
+
     fn learn_placeholder(&mut self, entry: &Entry) {
         if !entry.placeholder.is_empty() {
             self.learn(Zeroizing::new(entry.placeholder.clone()), entry, false);
@@ -67,11 +72,13 @@ impl Veil {
     }
 
     fn learn(&mut self, text: Zeroizing<String>, entry: &Entry, in_answers: bool) {
-        if self.needles.iter().any(|needle| *needle.text == *text) {
+        let placeholder = entry.placeholder.clone();
+        // Two secrets may have one value; each has needles of its own, for one may be forgotten.
+        let same = |needle: &Needle| *needle.text == *text && needle.placeholder == placeholder;
+        if self.needles.iter().any(same) {
             return;
         }
         let longer = self.needles.partition_point(|needle| needle.text.len() >= text.len());
-        let placeholder = entry.placeholder.clone();
         self.needles.insert(longer, Needle { text, placeholder, in_answers });
     }
 

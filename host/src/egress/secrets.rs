@@ -4,23 +4,26 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
 };
 
-use base64::{
-    Engine, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
-};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use memchr::memmem;
-use ring::{
-    hmac,
-    rand::{SecureRandom, SystemRandom},
-};
+use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
-use super::{HostPattern, scrub::Veil};
+use super::{
+    HostPattern, JwtRequest, KeyEncoding, SignatureAlgorithm,
+    derived::{Basic, Derived, Found, Jwt, Kept},
+    jwt::{self, JwtPlan},
+    scrub::Veil,
+    signing::SigningKey,
+};
 use crate::{
+    clock::{Clock, UnixMs},
     config::{ChannelSecret, Grants},
+    ids::NAME_BYTES_MAX,
     limits,
     secrets::Secret,
 };
@@ -33,27 +36,21 @@ const PLACEHOLDER_RANDOM_BYTES: usize = 16;
 /// A whole placeholder.
 pub(super) const PLACEHOLDER_BYTES: usize = PLACEHOLDER_PREFIX.len() + 2 * PLACEHOLDER_RANDOM_BYTES;
 
-/// Base64 as secrets are handed out: with or without padding.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
 /// The secrets of one channel.
 pub struct Vault {
     secrets: BTreeMap<String, Held>,
-    basics: RwLock<Vec<Basic>>,
+    derived: RwLock<Derived>,
     veil: RwLock<Veil>,
+    /// Where secrets of these names may be sent; others may go [`Vault::everywhere`].
+    hosts: BTreeMap<String, Arc<[HostPattern]>>,
+    everywhere: Arc<[HostPattern]>,
+    clock: Clock,
 }
 
 struct Held {
     entry: Arc<Entry>,
+    key: SigningKey,
     reveal: bool,
-}
-
-struct Basic {
-    username: String,
-    entry: Arc<Entry>,
 }
 
 /// What one placeholder stands for.
@@ -66,24 +63,6 @@ pub(super) struct Entry {
     pub(super) placeholder: String,
     /// Where it may be sent.
     pub(super) hosts: Arc<[HostPattern]>,
-}
-
-/// How a secret's text is turned into key bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum KeyEncoding {
-    /// Its UTF-8 bytes.
-    Text,
-    /// Base64.
-    Base64,
-    /// Base64 behind the prefix `whsec_` (Standard Webhooks 1.0.0).
-    Whsec,
-}
-
-/// How to sign.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SignatureAlgorithm {
-    /// HMAC with SHA-256 (RFC 2104): 32 bytes.
-    HmacSha256,
 }
 
 /// Why a secret cannot be used. Never shows its value.
@@ -103,34 +82,47 @@ pub enum SecretError {
 impl Vault {
     /// The vault of a channel with `secrets`, under `grants`.
     #[must_use]
-    pub fn new(secrets: &BTreeMap<String, ChannelSecret>, grants: &Grants) -> Self {
-        let everywhere: Arc<[HostPattern]> = Arc::from(grants.hosts.as_slice());
-        let mut veil = Veil::default();
-        let mut held = BTreeMap::new();
+    pub fn new(secrets: &BTreeMap<String, ChannelSecret>, grants: &Grants, clock: Clock) -> Self {
+        let listed = |(name, hosts): (&String, &Vec<HostPattern>)| {
+            (name.clone(), Arc::from(hosts.as_slice()))
+        };
+        let mut vault = Self {
+            secrets: BTreeMap::new(),
+            derived: RwLock::default(),
+            veil: RwLock::default(),
+            hosts: grants.secrets.iter().map(listed).collect(),
+            everywhere: Arc::from(grants.hosts.as_slice()),
+            clock,
+        };
         for (name, secret) in secrets {
-            let hosts = match grants.secrets.get(name) {
-                Some(hosts) => Arc::from(hosts.as_slice()),
-                None => Arc::clone(&everywhere),
-            };
-            let entry = Entry {
-                name: name.clone(),
-                value: secret.value.clone(),
-                placeholder: new_placeholder(),
-                hosts,
-            };
+            let entry = vault.new_entry(name, secret.value.clone());
             let reveal = grants.reveal.contains(name);
-            veil.add(&entry, reveal);
-            held.insert(name.clone(), Held { entry: Arc::new(entry), reveal });
+            vault.veil_mut().add(&entry, reveal);
+            let held = Held { entry: Arc::new(entry), key: SigningKey::new(), reveal };
+            vault.secrets.insert(name.clone(), held);
         }
-        Self { secrets: held, basics: RwLock::new(Vec::new()), veil: RwLock::new(veil) }
+        vault
     }
 
-    /// The text that stands for the secret `name`.
+    fn new_entry(&self, name: &str, value: Secret) -> Entry {
+        let hosts = self.hosts.get(name).unwrap_or(&self.everywhere);
+        let placeholder = new_placeholder();
+        Entry { name: name.to_owned(), value, placeholder, hosts: Arc::clone(hosts) }
+    }
+
+    /// The text that stands for the secret `name`: one that is configured or one that is kept.
     ///
     /// # Errors
-    /// When there is no such secret.
+    /// When there is no such secret, or its time is over.
     pub fn placeholder(&self, name: &str) -> Result<String, SecretError> {
-        usable_placeholder(&self.held(name)?.entry)
+        if let Some(held) = self.secrets.get(name) {
+            return usable_placeholder(&held.entry);
+        }
+        let now = self.clock.now();
+        match self.derived().kept.get(name) {
+            Some(kept) if now < kept.until => usable_placeholder(&kept.entry),
+            _ => Err(SecretError::Unknown),
+        }
     }
 
     /// The text that stands for `Basic …` (RFC 7617) of `username` and the secret
@@ -149,29 +141,26 @@ impl Vault {
                 limits::BASIC_AUTH_USERNAME_BYTES_MAX
             )));
         }
-        let mut basics = self.basics.write().unwrap_or_else(PoisonError::into_inner);
-        let known = basics
+        let mut derived = self.derived_mut();
+        let known = derived
+            .basics
             .iter()
             .find(|basic| basic.username == username && basic.entry.name == password_secret);
         if let Some(basic) = known {
             return usable_placeholder(&basic.entry);
         }
-        if basics.len() >= limits::BASIC_AUTHS_MAX {
+        if derived.basics.len() >= limits::BASIC_AUTHS_MAX {
             return Err(SecretError::Unusable(format!(
                 "this channel has used {} user names already",
                 limits::BASIC_AUTHS_MAX
             )));
         }
         let pair = Zeroizing::new(format!("{username}:{}", held.entry.value.expose()));
-        let entry = Arc::new(Entry {
-            name: password_secret.to_owned(),
-            value: Secret::new(format!("Basic {}", STANDARD.encode(pair.as_bytes()))),
-            placeholder: new_placeholder(),
-            hosts: Arc::clone(&held.entry.hosts),
-        });
-        self.veil.write().unwrap_or_else(PoisonError::into_inner).add_basic(&entry, held.reveal);
+        let value = Secret::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
+        let entry = Arc::new(self.new_entry(password_secret, value));
+        self.veil_mut().add_basic(&entry, held.reveal);
         let text = usable_placeholder(&entry);
-        basics.push(Basic { username: username.to_owned(), entry });
+        derived.basics.push(Basic { username: username.to_owned(), entry });
         text
     }
 
@@ -186,13 +175,140 @@ impl Vault {
         algorithm: SignatureAlgorithm,
         data: &[u8],
     ) -> Result<Vec<u8>, SecretError> {
-        let SignatureAlgorithm::HmacSha256 = algorithm;
-        let key = key_bytes(&self.held(name)?.entry, encoding)?;
-        if key.is_empty() {
-            return Err(SecretError::Unusable(format!("the secret \"{name}\" is an empty key")));
+        let held = self.held(name)?;
+        held.key.sign(&held.entry.value, encoding, algorithm, data)
+    }
+
+    /// The text that stands for a token signed with the secret `name`: the same text for the same
+    /// request, whichever token it is by then.
+    ///
+    /// # Errors
+    /// When there is no such secret, it is no such key, or the request is not whole.
+    pub fn jwt(&self, name: &str, request: JwtRequest) -> Result<String, SecretError> {
+        let held = self.held(name)?;
+        let now = self.clock.now();
+        let mut derived = self.derived_mut();
+        if let Some(jwt) = derived.jwt(name, &request) {
+            if jwt.is_due(now) {
+                self.renew(jwt, now)?;
+            }
+            return usable_placeholder(&jwt.entry);
         }
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
-        Ok(hmac::sign(&key, data).as_ref().to_vec())
+        let plan = JwtPlan::new(&request)?;
+        let value = token(held, &request, &plan, now)?;
+        let entry = Arc::new(self.new_entry(name, value));
+        let text = usable_placeholder(&entry)?;
+        let removed = derived.add_jwt(Jwt::new(name, request, plan, Arc::clone(&entry), now));
+        let mut veil = self.veil_mut();
+        veil.add(&entry, false);
+        if let Some(removed) = removed {
+            veil.forget(&removed.placeholder);
+        }
+        Ok(text)
+    }
+
+    /// Signs the next token. The placeholder stays.
+    fn renew(&self, jwt: &mut Jwt, now: UnixMs) -> Result<(), SecretError> {
+        let value = token(self.held(&jwt.secret)?, &jwt.request, &jwt.plan, now)?;
+        jwt.signed_at = now;
+        self.replace(&mut jwt.entry, value);
+        Ok(())
+    }
+
+    /// Puts `value` in the place of the entry's. The one before stays behind the veil until the
+    /// next: an answer to it may be under way.
+    fn replace(&self, entry: &mut Arc<Entry>, value: Secret) {
+        let Entry { name, placeholder, hosts, .. } = &**entry;
+        let next = Arc::new(Entry {
+            name: name.clone(),
+            value,
+            placeholder: placeholder.clone(),
+            hosts: Arc::clone(hosts),
+        });
+        let before = std::mem::replace(entry, next);
+        let mut veil = self.veil_mut();
+        veil.forget(&before.placeholder);
+        veil.add(entry, false);
+        veil.add(&before, false);
+    }
+
+    /// Takes a credential in that the plugin got from a provider, for `ttl`, and answers the text
+    /// that stands for it from now on. The same name has the same text, whatever the value.
+    ///
+    /// # Errors
+    /// When `name` is a configured secret's or no name, `value` is empty or too long, or
+    /// [`limits::KEPT_SECRETS_MAX`] are kept already.
+    pub fn keep(&self, name: &str, value: Secret, ttl: Duration) -> Result<String, SecretError> {
+        self.check_kept(name, value.expose())?;
+        let now = self.clock.now();
+        let until = now.after(ttl);
+        let is_placeholder = self.find(value.expose().as_bytes());
+        let mut derived = self.derived_mut();
+        if let Some((_, found)) = is_placeholder {
+            // A provider that gives out the same credential again: by then the plugin sees its
+            // placeholder in the answer.
+            return match derived.kept.get_mut(name) {
+                Some(kept) if kept.entry.placeholder == value.expose() => {
+                    kept.until = until;
+                    usable_placeholder(&kept.entry)
+                }
+                _ => Err(SecretError::Unusable(format!(
+                    "the value has the placeholder of the secret \"{}\" in it: keep the credential \
+                     itself",
+                    found.name
+                ))),
+            };
+        }
+        if let Some(kept) = derived.kept.get_mut(name) {
+            kept.until = until;
+            self.replace(&mut kept.entry, value);
+            return usable_placeholder(&kept.entry);
+        }
+        if derived.kept.len() >= limits::KEPT_SECRETS_MAX {
+            let over = derived.kept.iter().find(|(_, kept)| kept.until <= now);
+            let Some(over) = over.map(|(name, _)| name.clone()) else {
+                return Err(SecretError::Unusable(format!(
+                    "this channel keeps {} credentials already",
+                    limits::KEPT_SECRETS_MAX
+                )));
+            };
+            if let Some(kept) = derived.kept.remove(&over) {
+                self.veil_mut().forget(&kept.entry.placeholder);
+            }
+        }
+        let entry = Arc::new(self.new_entry(name, value));
+        let text = usable_placeholder(&entry)?;
+        self.veil_mut().add(&entry, false);
+        derived.kept.insert(name.to_owned(), Kept { entry, until });
+        Ok(text)
+    }
+
+    fn check_kept(&self, name: &str, value: &str) -> Result<(), SecretError> {
+        let refused = |why: String| Err(SecretError::Unusable(why));
+        if name.is_empty() || name.len() > NAME_BYTES_MAX {
+            return refused(format!("a credential's name has 1 to {NAME_BYTES_MAX} bytes"));
+        }
+        if self.secrets.contains_key(name) {
+            return refused(String::from(
+                "the operator has configured a secret of that name: keep the credential under \
+                 another",
+            ));
+        }
+        if value.is_empty() || value.len() > limits::KEPT_SECRET_BYTES_MAX {
+            return refused(format!(
+                "a credential has 1 to {} bytes, this one has {}",
+                limits::KEPT_SECRET_BYTES_MAX,
+                value.len()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Ends the time of a kept credential, for example because the provider refuses it.
+    pub fn forget(&self, name: &str) {
+        if let Some(kept) = self.derived_mut().kept.get_mut(name) {
+            kept.until = UnixMs(i64::MIN);
+        }
     }
 
     /// The value of the secret `name`.
@@ -222,24 +338,24 @@ impl Vault {
     /// the text: half a secret is not found.
     #[must_use]
     pub fn scrub(&self, text: &str) -> String {
-        self.veil.read().unwrap_or_else(PoisonError::into_inner).scrub(text)
+        self.veil().scrub(text)
     }
 
     /// [`Self::scrub`] of a text that is rarely anything but clean.
     #[must_use]
     pub fn scrub_owned(&self, text: String) -> String {
-        self.veil.read().unwrap_or_else(PoisonError::into_inner).scrub_owned(text)
+        self.veil().scrub_owned(text)
     }
 
     /// An answer's bytes with placeholders in place of the secrets that the plugin may not read: a
     /// provider that repeats what it was sent must not hand them over. None: nothing to replace.
     pub(super) fn conceal(&self, bytes: &[u8]) -> Option<Vec<u8>> {
-        self.veil.read().unwrap_or_else(PoisonError::into_inner).conceal(bytes)
+        self.veil().conceal(bytes)
     }
 
     /// The first placeholder in `bytes`, and where it begins.
     pub(super) fn find(&self, bytes: &[u8]) -> Option<(usize, Arc<Entry>)> {
-        if self.secrets.is_empty() {
+        if self.secrets.is_empty() && self.derived().is_empty() {
             return None;
         }
         let finder = memmem::Finder::new(PLACEHOLDER_PREFIX);
@@ -264,13 +380,61 @@ impl Vault {
         if let Some(entry) = self.secrets.values().map(|held| &held.entry).find(is_it) {
             return Some(Arc::clone(entry));
         }
-        let basics = self.basics.read().unwrap_or_else(PoisonError::into_inner);
-        basics.iter().map(|basic| &basic.entry).find(is_it).map(Arc::clone)
+        let now = self.clock.now();
+        let found = self.derived().find(placeholder, now)?;
+        match found {
+            Found::Value(entry) => Some(entry),
+            Found::Due => self.renewed(placeholder, now),
+        }
+    }
+
+    /// The token behind `placeholder`, a new one if nobody else has made it meanwhile.
+    fn renewed(&self, placeholder: &[u8], now: UnixMs) -> Option<Arc<Entry>> {
+        let mut derived = self.derived_mut();
+        let is_it = |jwt: &&mut Jwt| jwt.entry.placeholder.as_bytes() == placeholder;
+        let jwt = derived.jwts.iter_mut().find(is_it)?;
+        if jwt.is_due(now) {
+            // Without a new one the provider judges the one that there is.
+            if let Err(error) = self.renew(jwt, now) {
+                tracing::warn!(secret = jwt.secret, %error, "a token could not be renewed");
+            }
+        }
+        Some(Arc::clone(&jwt.entry))
     }
 
     fn held(&self, name: &str) -> Result<&Held, SecretError> {
         self.secrets.get(name).ok_or(SecretError::Unknown)
     }
+
+    // Always in this order: `derived`, then `veil`.
+
+    fn derived(&self) -> RwLockReadGuard<'_, Derived> {
+        self.derived.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn derived_mut(&self) -> RwLockWriteGuard<'_, Derived> {
+        self.derived.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn veil(&self) -> RwLockReadGuard<'_, Veil> {
+        self.veil.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn veil_mut(&self) -> RwLockWriteGuard<'_, Veil> {
+        self.veil.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn token(
+    held: &Held,
+    request: &JwtRequest,
+    plan: &JwtPlan,
+    now: UnixMs,
+) -> Result<Secret, SecretError> {
+    let input = plan.signing_input(now);
+    let JwtRequest { encoding, algorithm, .. } = *request;
+    let signature = held.key.sign(&held.entry.value, encoding, algorithm, input.as_bytes())?;
+    Ok(Secret::new(jwt::compact(&input, &signature)))
 }
 
 impl fmt::Debug for Vault {
@@ -299,23 +463,4 @@ fn new_placeholder() -> String {
         }
     }
     text
-}
-
-fn key_bytes(entry: &Entry, encoding: KeyEncoding) -> Result<Zeroizing<Vec<u8>>, SecretError> {
-    let text = entry.value.expose();
-    let encoded = match encoding {
-        KeyEncoding::Text => return Ok(Zeroizing::new(text.as_bytes().to_vec())),
-        KeyEncoding::Base64 => text.trim(),
-        KeyEncoding::Whsec => text.trim().strip_prefix("whsec_").ok_or_else(|| {
-            SecretError::Unusable(format!(
-                "the secret \"{}\" does not begin with \"whsec_\"",
-                entry.name
-            ))
-        })?,
-    };
-    // Not the decoder's error: it shows the byte that it stumbled over.
-    LENIENT
-        .decode(encoded)
-        .map(Zeroizing::new)
-        .map_err(|_| SecretError::Unusable(format!("the secret \"{}\" is not base64", entry.name)))
 }

@@ -4,6 +4,7 @@
 use std::{
     collections::VecDeque,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use super::ReloadOutcome;
@@ -26,10 +27,25 @@ pub struct BindingReport {
     pub state: &'static str,
     /// Why, for people. No secret.
     pub detail: Option<String>,
+    /// Faults by different messages that count against it now.
+    pub strikes: usize,
+    /// Its quarantine, if it is in one.
+    pub quarantine: Option<QuarantineReport>,
     /// Live instances.
     pub instances: usize,
     /// Calls that are running.
     pub in_flight: usize,
+}
+
+/// A channel's quarantine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QuarantineReport {
+    /// For how long it has lasted.
+    pub held_for: Duration,
+    /// When the next message is let through to try; zero: as soon as there is one.
+    pub opens_in: Duration,
+    /// How many such messages have failed.
+    pub failed_probes: u32,
 }
 
 impl BindingReport {

@@ -39,6 +39,16 @@ words! {
         AdminAudit = "GET /admin/audit",
         /// `GET /admin/notifications`
         AdminList = "GET /admin/notifications",
+        /// `GET /admin/plugins`
+        AdminPlugins = "GET /admin/plugins",
+        /// `GET /admin/quarantine`
+        AdminQuarantine = "GET /admin/quarantine",
+        /// `DELETE /admin/quarantine`
+        AdminReleaseAll = "DELETE /admin/quarantine",
+        /// `DELETE /admin/quarantine/{tenant}/{channel}`
+        AdminRelease = "DELETE /admin/quarantine/{tenant}/{channel}",
+        /// `POST /admin/reload`
+        AdminReload = "POST /admin/reload",
         /// `GET /channels`
         Channels = "GET /channels",
         /// `GET /health`

@@ -6,9 +6,11 @@ mod plugin_metrics;
 mod words;
 
 pub use health::{
-    BindingReport, BreakerReport, BreakersReport, HealthBoard, ReloadReport, TaskFailure,
+    BindingReport, BreakerReport, BreakersReport, HealthBoard, QuarantineReport, ReloadReport,
+    TaskFailure,
 };
 pub use metrics::{Metrics, ReloadOutcome, Route};
 pub use plugin_metrics::{
-    AttemptGuard, BreakerGuard, BreakerWord, EgressOutcome, Fault, PluginMetrics, ThrottleWord,
+    AttemptGuard, BreakerGuard, BreakerWord, EgressOutcome, Fault, PluginMetrics, QuarantineGuard,
+    ThrottleWord,
 };

@@ -131,6 +131,8 @@ pub(super) struct PluginFamilies {
     breakers_open: Family<Labels2, Gauge>,
     breakers_opened: Family<Labels2, Counter>,
     throttled: Family<Labels2, Counter>,
+    quarantined: Family<Labels, Gauge>,
+    quarantines: Family<Labels, Counter>,
 }
 
 /// From a formatting job in a warm instance to the ceiling of a send.
@@ -151,6 +153,8 @@ impl PluginFamilies {
             breakers_open: Family::default(),
             breakers_opened: Family::default(),
             throttled: Family::default(),
+            quarantined: Family::default(),
+            quarantines: Family::default(),
         };
         let all = families.clone();
         registry.register("deliveries", "Attempts by plugin and outcome", all.deliveries);
@@ -168,6 +172,8 @@ impl PluginFamilies {
         registry.register("breakers_open", "Breakers that are not closed", all.breakers_open);
         registry.register("breakers_opened", "Breakers that opened", all.breakers_opened);
         registry.register("throttled", "Turns and messages held back by a rate", all.throttled);
+        registry.register("quarantined", "Channels in quarantine", all.quarantined);
+        registry.register("quarantines", "Channels put into quarantine", all.quarantines);
         families
     }
 
@@ -196,6 +202,8 @@ impl PluginFamilies {
                 .collect(),
             breakers_opened: counters(&self.breakers_opened, "scope", scopes().collect()),
             throttled: counters(&self.throttled, "scope", rates),
+            quarantined: self.quarantined.get_or_create_owned(&one),
+            quarantines: self.quarantines.get_or_create_owned(&one),
         }
     }
 }
@@ -214,6 +222,18 @@ pub struct PluginMetrics {
     breakers_open: Vec<Gauge>,
     breakers_opened: Vec<Counter>,
     throttled: Vec<Counter>,
+    quarantined: Gauge,
+    quarantines: Counter,
+}
+
+/// A channel in quarantine; out of it when this is dropped.
+#[derive(Debug)]
+pub struct QuarantineGuard(Gauge);
+
+impl Drop for QuarantineGuard {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// A breaker that is not closed; closed again when it is dropped.
@@ -275,6 +295,14 @@ impl PluginMetrics {
     /// A rate held something back.
     pub fn throttled(&self, scope: ThrottleWord) {
         count(&self.throttled, scope as usize);
+    }
+
+    /// A channel was put into quarantine.
+    #[must_use]
+    pub fn quarantined(&self) -> QuarantineGuard {
+        self.quarantines.inc();
+        self.quarantined.inc();
+        QuarantineGuard(self.quarantined.clone())
     }
 
     /// An instance was created.

@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     clock::{Clock, UnixMs},
@@ -40,6 +40,8 @@ pub enum Trigger {
     Files,
     /// SIGHUP.
     Signal,
+    /// The operator asks, and wants to know what came of it.
+    Asked(oneshot::Sender<Report>),
     /// A message came for a plugin that is loaded at its first use.
     Wanted(PluginName),
     /// A plugin has shown that it works, or that it does not.
@@ -114,6 +116,8 @@ struct PluginHistory {
     previous: Option<Arc<LoadedPlugin>>,
     /// A file that failed, and why: not tried again until it changes.
     refused: Option<(Digest, String)>,
+    /// The copy on disk of what worked last.
+    kept: Option<Digest>,
 }
 
 /// Builds generations.
@@ -190,6 +194,8 @@ impl Reloader {
         for (name, bytes) in prepared.bytes {
             self.plugins.entry(name).or_default().unproven = Some(bytes);
         }
+        self.look_at_kept(&generation).await;
+        generation.standings = self.standings(&generation, None, prepared.refused);
         Ok(generation)
     }
 
@@ -203,9 +209,15 @@ impl Reloader {
         while let Some(trigger) = triggers.recv().await {
             let began = Instant::now();
             let was_rejected = self.rejected;
+            let mut asked = None;
             let outcome = match trigger {
                 Trigger::Files => self.reload(&current, false).await,
                 Trigger::Signal => {
+                    self.forgive();
+                    self.reload(&current, true).await
+                }
+                Trigger::Asked(reply) => {
+                    asked = Some(reply);
                     self.forgive();
                     self.reload(&current, true).await
                 }
@@ -222,6 +234,10 @@ impl Reloader {
             say(&report, mended);
             if mended || report.outcome != Outcome::Unchanged {
                 observer.reloaded(&report, &current.load());
+            }
+            if let Some(asked) = asked {
+                // Whoever asked may have gone.
+                drop(asked.send(report));
             }
         }
     }
@@ -263,7 +279,8 @@ impl Reloader {
             self.refuse(&running, &next, &canaries);
             return rejected(&canaries);
         }
-        self.remember(&running, &next, prepared.bytes).await;
+        self.remember(&running, &next, prepared.bytes);
+        next.standings = self.standings(&next, Some(&running), prepared.refused);
         let mut changes = diff.to_string();
         if !swapped.is_empty() {
             changes = format!("{changes}; {}", swapped.join(", "));

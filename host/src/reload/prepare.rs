@@ -8,7 +8,7 @@ use std::{
 use super::Reloader;
 use crate::{
     config::{Config, Origin, Plugin, Problem},
-    generation::Generation,
+    generation::{Generation, Refusal},
     ids::{Digest, PluginName},
     plugin_files,
     sandbox::{ChannelCheck, LoadError, LoadedPlugin},
@@ -25,6 +25,8 @@ pub(super) struct Prepared {
     /// The bytes of those that were read from files and are new.
     pub(super) bytes: BTreeMap<PluginName, Arc<[u8]>>,
     pub(super) failures: BTreeMap<PluginName, String>,
+    /// Those that run an earlier file than the one in place.
+    pub(super) refused: BTreeMap<PluginName, Refusal>,
     pub(super) problems: Vec<Problem>,
     /// What is not as it should be and does not stop anything.
     pub(super) warnings: Vec<Problem>,
@@ -97,6 +99,8 @@ impl Reloader {
                     history.refused.as_ref().filter(|(refused, _)| *refused == digest)
                 });
                 if let (Some((_, why)), Some(before)) = (refused, before) {
+                    let refusal = Refusal { digest: Some(digest), why: why.clone() };
+                    prepared.refused.insert(plugin.name.clone(), refusal);
                     // Tried before and found wanting: what runs goes on until the file changes.
                     prepared.warnings.push(Problem {
                         origin: Some(plugin.origin.clone()),
@@ -154,6 +158,8 @@ impl Reloader {
         };
         let Some(kept) = kept else { return Err(why) };
         let Ok(loaded) = self.load(plugin, kept, plugin.digest).await else { return Err(why) };
+        let refusal = Refusal { digest: None, why: why.clone() };
+        prepared.refused.insert(plugin.name.clone(), refusal);
         prepared.warnings.push(Problem {
             origin: Some(plugin.origin.clone()),
             message: format!(

@@ -6,8 +6,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{Outcome, Reloader};
 use crate::{
     config::Problem,
-    generation::{Current, Generation},
+    generation::{Current, Generation, Refusal, Standing},
     ids::{Digest, PluginName},
+    sandbox::LoadedPlugin,
 };
 
 /// News of a plugin on probation.
@@ -28,7 +29,7 @@ pub enum Trial {
 
 impl Reloader {
     /// The next generation goes into force: remembers what ran before.
-    pub(super) async fn remember(
+    pub(super) fn remember(
         &mut self,
         running: &Generation,
         next: &Generation,
@@ -45,6 +46,52 @@ impl Reloader {
             }
             history.unproven = bytes.remove(name);
         }
+    }
+
+    /// Finds out which files were kept before this start.
+    pub(super) async fn look_at_kept(&mut self, first: &Generation) {
+        let last_good = self.parts.last_good.clone();
+        let names: Vec<PluginName> = first.plugins.keys().cloned().collect();
+        let read = tokio::task::spawn_blocking(move || {
+            let digest = |name: &PluginName| Some(Digest::of(&last_good.read(name)?));
+            names.into_iter().map(|name| (digest(&name), name)).collect::<Vec<_>>()
+        });
+        match read.await {
+            Ok(found) => {
+                for (digest, name) in found {
+                    self.plugins.entry(name).or_default().kept = digest;
+                }
+            }
+            Err(error) => tracing::warn!("the last good files could not be looked at: {error}"),
+        }
+    }
+
+    /// How each plugin of `next` comes to run what it runs. `refused`: which run an earlier file.
+    pub(super) fn standings(
+        &self,
+        next: &Generation,
+        running: Option<&Generation>,
+        mut refused: BTreeMap<PluginName, Refusal>,
+    ) -> BTreeMap<PluginName, Standing> {
+        let standing = |(name, plugin): (&PluginName, &Arc<LoadedPlugin>)| {
+            let before = running
+                .filter(|running| {
+                    let before = running.plugins.get(name);
+                    before.is_some_and(|before| before.digest() == plugin.digest())
+                })
+                .and_then(|running| running.standings.get(name));
+            let history = self.plugins.get(name);
+            let previous = history.and_then(|history| history.previous.as_ref());
+            let standing = Standing {
+                since: before.map_or(next.since, |before| before.since),
+                last_good: previous
+                    .map(|previous| previous.digest())
+                    .or_else(|| history.and_then(|history| history.kept)),
+                refused: refused.remove(name),
+            };
+            (name.clone(), standing)
+        };
+        next.plugins.iter().map(standing).collect()
     }
 
     /// A new file did not pass its canary: it is not tried again until it changes.
@@ -91,7 +138,10 @@ impl Reloader {
         let name = plugin.clone();
         let kept = tokio::task::spawn_blocking(move || last_good.keep(&name, &bytes)).await;
         match kept {
-            Ok(Ok(())) => tracing::debug!(plugin = %plugin, "kept as the last good file"),
+            Ok(Ok(())) => {
+                history.kept = Some(digest);
+                tracing::debug!(plugin = %plugin, "kept as the last good file");
+            }
             Ok(Err(error)) => {
                 tracing::warn!(plugin = %plugin, "a copy of its file could not be kept: {error}");
             }
@@ -141,6 +191,14 @@ impl Reloader {
             origin: running.config.plugins.get(&plugin).map(|config| config.origin.clone()),
             message: format!("plugin \"{plugin}\": {why}"),
         });
+        let mut refused: BTreeMap<_, _> = running
+            .standings
+            .iter()
+            .filter_map(|(name, standing)| Some((name.clone(), standing.refused.clone()?)))
+            .collect();
+        refused.insert(plugin.clone(), Refusal { digest: Some(digest), why: why.clone() });
+        next.plugin_failures.clone_from(&running.plugin_failures);
+        next.standings = self.standings(&next, Some(&running), refused);
         // The publication is reported as what it is, and not as an ordinary change.
         let _applied = self.publish(current, next, String::new());
         Outcome::RolledBack { plugin, why }
@@ -152,7 +210,7 @@ impl Reloader {
         running: &Generation,
         plugin: &PluginName,
         failed: Digest,
-    ) -> Option<Arc<crate::sandbox::LoadedPlugin>> {
+    ) -> Option<Arc<LoadedPlugin>> {
         let config = running.config.plugins.get(plugin)?;
         let last_good = self.parts.last_good.clone();
         let name = plugin.clone();

@@ -8,15 +8,18 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    crash::{CrashRecord, Gate},
+    crash::{Blame, CrashRecord, Gate, QuarantineStatus},
     engine::Engine,
     instance::SendCall,
     instance::Usage,
@@ -30,7 +33,7 @@ use super::{
 use crate::{
     config::{Channel, PluginLimits},
     egress::BindingEgress,
-    ids::Digest,
+    ids::{Digest, NotificationId},
     store::Lane,
     tasks::Tasks,
 };
@@ -60,9 +63,14 @@ pub struct Report {
     /// What it used.
     pub usage: Usage,
     /// How long it took, from the hand-over to the answer.
-    pub took: std::time::Duration,
+    pub took: Duration,
     /// Which file ran.
     pub digest: Digest,
+    /// How many calls of this channel have ended well since its binding was made.
+    pub successes: u64,
+    /// The call was the probe of a channel in quarantine and has failed: how long the quarantine
+    /// goes on.
+    pub quarantined_for: Option<Duration>,
 }
 
 /// Who is told how a call went: one of the two, exactly once, whatever happens to the worker.
@@ -77,7 +85,9 @@ pub trait Answer: Send {
 pub(super) struct Reply {
     to: Option<Box<dyn Answer>>,
     handed_over: Instant,
-    digest: Digest,
+    binding: Arc<Binding>,
+    /// Whether the call finds out if the channel works again.
+    pub(super) probe: bool,
 }
 
 /// A call and where its report goes.
@@ -91,13 +101,12 @@ pub(super) struct Job {
 pub enum Refused {
     /// All the instances it may have are busy.
     Saturated,
+    /// The process has as many instances as it may.
+    Crowded,
     /// After crashes: not before this moment.
-    Paused {
-        /// When to come back.
-        until: Instant,
-        /// Whether it is a quarantine.
-        quarantined: bool,
-    },
+    Paused(Instant),
+    /// After crashes: not before the result of the call that tries whether it works again.
+    Probing,
     /// The configuration has changed: ask for the binding again.
     Retired,
 }
@@ -113,6 +122,10 @@ pub struct BindingStatus {
     pub state: &'static str,
     /// The last fault, while it counts.
     pub detail: Option<String>,
+    /// Faults by different messages that count.
+    pub strikes: usize,
+    /// Its quarantine, if it is in one.
+    pub quarantine: Option<QuarantineStatus>,
     /// Live instances.
     pub instances: usize,
     /// Calls running.
@@ -127,6 +140,10 @@ pub struct Binding {
     tasks: Tasks,
     workers: TaskTracker,
     pool: Mutex<Pool>,
+    /// Calls that ended well.
+    successes: AtomicU64,
+    /// How many bindings of the process have faults on record.
+    troubled: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
@@ -134,6 +151,8 @@ struct Pool {
     idle: Vec<Idle>,
     live: usize,
     crashes: CrashRecord,
+    /// Counts the quarantine as long as it lasts.
+    quarantined: Option<Box<dyn Send>>,
     retired: bool,
 }
 
@@ -148,6 +167,7 @@ impl Binding {
         engine: Arc<Engine>,
         observer: Arc<dyn Observer>,
         tasks: Tasks,
+        troubled: Arc<AtomicUsize>,
     ) -> Arc<Self> {
         Arc::new(Self {
             spec,
@@ -156,6 +176,8 @@ impl Binding {
             tasks,
             workers: TaskTracker::new(),
             pool: Mutex::default(),
+            successes: AtomicU64::new(0),
+            troubled,
         })
     }
 
@@ -179,8 +201,8 @@ impl Binding {
         answer: Box<dyn Answer>,
     ) -> Result<(), Refused> {
         let now = Instant::now();
-        let digest = self.spec.plugin.digest();
-        let reply = Reply { to: Some(answer), handed_over: now, digest };
+        let binding = Arc::clone(self);
+        let reply = Reply { to: Some(answer), handed_over: now, binding, probe: false };
         self.hand_over(Box::new(Job { call, reply }), now).map_err(|(refused, job)| {
             job.reply.refuse();
             refused
@@ -196,16 +218,19 @@ impl Binding {
         if pool.retired {
             return Err((Refused::Retired, job));
         }
-        if let Gate::Closed { until, quarantined } = pool.crashes.gate(now) {
-            return Err((Refused::Paused { until, quarantined }, job));
-        }
-        // After a crash the first call is a probe: the others wait for its result.
-        if pool.crashes.last().is_some() && pool.live > pool.idle.len() {
-            return Err((Refused::Saturated, job));
-        }
+        let probe = match pool.crashes.gate(now) {
+            Gate::Open => false,
+            Gate::Probe => true,
+            Gate::Probing => return Err((Refused::Probing, job)),
+            Gate::Closed(until) => return Err((Refused::Paused(until), job)),
+        };
+        job.reply.probe = probe;
         while let Some(idle) = pool.idle.pop() {
             match idle.messages.try_send(Message::Job(job)) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    pool.handed_over(probe);
+                    return Ok(());
+                }
                 // Its task is gone (it panicked); take the next.
                 Err(
                     mpsc::error::TrySendError::Closed(message)
@@ -221,8 +246,9 @@ impl Binding {
             return Err((Refused::Saturated, job));
         }
         let Ok(permit) = Arc::clone(&self.engine.instances).try_acquire_owned() else {
-            return Err((Refused::Saturated, job));
+            return Err((Refused::Crowded, job));
         };
+        pool.handed_over(probe);
         pool.live += 1;
         drop(pool);
         let token = self.workers.token();
@@ -247,26 +273,72 @@ impl Binding {
         true
     }
 
+    /// A call ended well.
     pub(super) fn succeeded(&self) {
-        self.lock().crashes.success();
+        self.successes.fetch_add(1, Ordering::Relaxed);
+        self.forgive("a call has ended well");
         if self.spec.plugin.prove() {
             self.observer.proven(&self.spec.plugin);
         }
     }
 
-    pub(super) fn struck(&self, fault: &Fault) {
-        self.lock().crashes.strike(Instant::now(), fault.to_string());
-        self.observer.fault(self.spec.plugin.name(), fault.kind);
+    /// Forgets all faults. True when that ends a quarantine.
+    pub(super) fn forgive(&self, why: &str) -> bool {
+        let mut pool = self.lock();
+        if pool.crashes.is_clean() {
+            return false;
+        }
+        let released = pool.crashes.success();
+        pool.quarantined = None;
+        drop(pool);
+        self.troubled.fetch_sub(1, Ordering::Relaxed);
+        if released {
+            self.observer.released(&self.spec.lane, self.spec.plugin.name(), why);
+        }
+        released
+    }
+
+    /// A call, or a start, ended with a fault.
+    pub(super) fn struck(&self, fault: &Fault, cause: Option<NotificationId>, probe: bool) {
+        let (lane, plugin) = (&self.spec.lane, &self.spec.plugin);
+        let blame = Blame { cause, what: fault.to_string(), probe };
+        let mut pool = self.lock();
+        if pool.crashes.is_clean() {
+            self.troubled.fetch_add(1, Ordering::Relaxed);
+        }
+        let quarantined = pool.crashes.strike(Instant::now(), blame);
+        // A binding that is retired is nobody's channel any more.
+        if quarantined && !pool.retired {
+            pool.quarantined = Some(self.observer.quarantined(lane, plugin.name(), fault));
+        }
+        drop(pool);
+        self.observer.fault(plugin.name(), fault.kind);
         tracing::warn!(
             tenant = self.spec.tenant_id,
-            channel = %self.spec.lane.channel,
-            plugin = %self.spec.plugin.name(),
-            digest = %self.spec.plugin.digest(),
+            channel = %lane.channel,
+            plugin = %plugin.name(),
+            digest = %plugin.digest(),
+            notification = cause.map(tracing::field::display),
             "an instance was stopped: {fault}"
         );
-        if self.spec.plugin.strike() {
-            self.observer.probation_failed(&self.spec.plugin, fault);
+        if plugin.strike(fault) {
+            self.observer.probation_failed(plugin, fault);
         }
+    }
+
+    /// A call is over. If it was the probe of a quarantine that goes on: for how long.
+    fn end_probe(&self, probe: bool) -> Option<Duration> {
+        if !probe {
+            return None;
+        }
+        let mut pool = self.lock();
+        pool.crashes.end_probe();
+        pool.crashes.is_quarantined().then(|| pool.crashes.closed_for(Instant::now()))
+    }
+
+    /// Whether a call may go ahead.
+    pub(super) fn gate(&self, now: Instant) -> Gate {
+        self.lock().crashes.gate(now)
     }
 
     /// When the longest idle worker became idle.
@@ -290,6 +362,7 @@ impl Binding {
         let idle = {
             let mut pool = self.lock();
             pool.retired = true;
+            pool.quarantined = None;
             std::mem::take(&mut pool.idle)
         };
         for idle in idle {
@@ -308,19 +381,39 @@ impl Binding {
     pub fn status(&self) -> BindingStatus {
         let pool = self.lock();
         let in_flight = pool.live.saturating_sub(pool.idle.len());
-        let state = match pool.crashes.gate(Instant::now()) {
-            Gate::Closed { quarantined: true, .. } => "quarantined",
-            Gate::Closed { .. } => "backoff",
-            Gate::Open if in_flight > 0 => "running",
-            Gate::Open => "idle",
+        let now = Instant::now();
+        let state = match pool.crashes.gate(now) {
+            _ if pool.crashes.is_quarantined() => "quarantined",
+            Gate::Closed(_) => "backoff",
+            _ if in_flight > 0 => "running",
+            _ => "idle",
         };
         BindingStatus {
             lane: self.spec.lane.clone(),
             plugin: self.spec.plugin.name().clone(),
             state,
             detail: pool.crashes.last().map(str::to_owned),
+            strikes: pool.crashes.strikes(),
+            quarantine: pool.crashes.quarantine(now),
             instances: pool.live,
             in_flight,
+        }
+    }
+}
+
+impl Pool {
+    /// A call was taken.
+    const fn handed_over(&mut self, probe: bool) {
+        if probe {
+            self.crashes.begin_probe();
+        }
+    }
+}
+
+impl Drop for Binding {
+    fn drop(&mut self) {
+        if !self.lock().crashes.is_clean() {
+            self.troubled.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
@@ -344,7 +437,15 @@ impl Reply {
     fn send(&mut self, outcome: Outcome, usage: Usage) {
         if let Some(to) = self.to.take() {
             let took = self.handed_over.elapsed();
-            to.called(Report { outcome, usage, took, digest: self.digest });
+            let quarantined_for = self.binding.end_probe(self.probe);
+            to.called(Report {
+                outcome,
+                usage,
+                took,
+                digest: self.binding.spec.plugin.digest(),
+                successes: self.binding.successes.load(Ordering::Relaxed),
+                quarantined_for,
+            });
         }
     }
 

@@ -11,7 +11,10 @@ use super::{
     log::Level,
     state::InstanceState,
 };
-use crate::egress::{self, FetchError, SecretError};
+use crate::{
+    egress::{self, FetchError, JwtRequest, KeyEncoding, SecretError, SignatureAlgorithm},
+    secrets::Secret,
+};
 
 impl channel_types::Host for InstanceState {}
 
@@ -46,7 +49,7 @@ impl http::Host for InstanceState {
         };
         let left = self.deadline.saturating_duration_since(Instant::now());
         let timeout = match request.timeout_ms {
-            Some(ms) => left.min(Duration::from_millis(ms.into())),
+            Some(ms) => left.min(milliseconds(ms)),
             None => left,
         };
         let answer = match outbound(request) {
@@ -96,6 +99,27 @@ fn refused(error: SecretError) -> secrets::SecretError {
     }
 }
 
+const fn key_encoding(encoding: secrets::KeyEncoding) -> KeyEncoding {
+    match encoding {
+        secrets::KeyEncoding::Text => KeyEncoding::Text,
+        secrets::KeyEncoding::Base64 => KeyEncoding::Base64,
+        secrets::KeyEncoding::Whsec => KeyEncoding::Whsec,
+        secrets::KeyEncoding::Pem => KeyEncoding::Pem,
+    }
+}
+
+const fn signature_algorithm(algorithm: secrets::SignatureAlgorithm) -> SignatureAlgorithm {
+    match algorithm {
+        secrets::SignatureAlgorithm::HmacSha256 => SignatureAlgorithm::HmacSha256,
+        secrets::SignatureAlgorithm::Es256 => SignatureAlgorithm::Es256,
+        secrets::SignatureAlgorithm::Rs256 => SignatureAlgorithm::Rs256,
+    }
+}
+
+fn milliseconds(ms: u32) -> Duration {
+    Duration::from_millis(ms.into())
+}
+
 impl InstanceState {
     fn vault(&self) -> std::result::Result<&egress::Vault, secrets::SecretError> {
         self.door.as_ref().map(|door| door.egress.vault()).ok_or(secrets::SecretError::Unknown)
@@ -127,17 +151,44 @@ impl secrets::Host for InstanceState {
         algorithm: secrets::SignatureAlgorithm,
         data: Vec<u8>,
     ) -> Result<std::result::Result<Vec<u8>, secrets::SecretError>> {
-        let encoding = match encoding {
-            secrets::KeyEncoding::Text => egress::KeyEncoding::Text,
-            secrets::KeyEncoding::Base64 => egress::KeyEncoding::Base64,
-            secrets::KeyEncoding::Whsec => egress::KeyEncoding::Whsec,
-        };
-        let algorithm = match algorithm {
-            secrets::SignatureAlgorithm::HmacSha256 => egress::SignatureAlgorithm::HmacSha256,
-        };
+        let (encoding, algorithm) = (key_encoding(encoding), signature_algorithm(algorithm));
         Ok(self
             .vault()
             .and_then(|vault| vault.sign(&name, encoding, algorithm, &data).map_err(refused)))
+    }
+
+    fn jwt(
+        &mut self,
+        name: String,
+        request: secrets::JwtRequest,
+    ) -> Result<std::result::Result<String, secrets::SecretError>> {
+        let request = JwtRequest {
+            encoding: key_encoding(request.encoding),
+            algorithm: signature_algorithm(request.algorithm),
+            header: request.header,
+            claims: request.claims,
+            expires_after: request.expires_after_ms.map(milliseconds),
+            renew_after: milliseconds(request.renew_after_ms),
+        };
+        Ok(self.vault().and_then(|vault| vault.jwt(&name, request).map_err(refused)))
+    }
+
+    fn keep(
+        &mut self,
+        name: String,
+        value: String,
+        ttl_ms: u32,
+    ) -> Result<std::result::Result<String, secrets::SecretError>> {
+        let value = Secret::new(value);
+        let ttl = milliseconds(ttl_ms);
+        Ok(self.vault().and_then(|vault| vault.keep(&name, value, ttl).map_err(refused)))
+    }
+
+    fn forget(&mut self, name: String) -> Result<()> {
+        if let Ok(vault) = self.vault() {
+            vault.forget(&name);
+        }
+        Ok(())
     }
 
     fn reveal(
@@ -160,7 +211,7 @@ impl state::Host for InstanceState {
         value: Vec<u8>,
         ttl_ms: Option<u32>,
     ) -> Result<std::result::Result<(), state::StateError>> {
-        let ttl = ttl_ms.map(|ms| Duration::from_millis(ms.into()));
+        let ttl = ttl_ms.map(milliseconds);
         Ok(self.kv.set(key, value, ttl).map_err(state::StateError::TooLarge))
     }
 

@@ -5,7 +5,7 @@ use super::{
     outcome::{Fault, FaultKind},
     plugin::LoadedPlugin,
 };
-use crate::{egress::FetchError, ids::PluginName};
+use crate::{egress::FetchError, ids::PluginName, store::Lane};
 
 /// Somebody who counts, and who acts when a plugin fails its probation. Called on the hot path: do
 /// not wait.
@@ -16,6 +16,10 @@ pub trait Observer: Send + Sync + 'static {
     fn call(&self, plugin: &PluginName, usage: &Usage);
     /// A call ended with a fault.
     fn fault(&self, plugin: &PluginName, kind: FaultKind);
+    /// A channel is in quarantine; it is until what is returned is dropped.
+    fn quarantined(&self, lane: &Lane, plugin: &PluginName, fault: &Fault) -> Box<dyn Send>;
+    /// A channel is in quarantine no longer, and why.
+    fn released(&self, lane: &Lane, plugin: &PluginName, why: &str);
     /// An instance is gone.
     fn instance_ended(&self, plugin: &PluginName);
     /// An outbound request is over: the status of the answer, or why there is none.

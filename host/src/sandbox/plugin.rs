@@ -4,7 +4,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
@@ -51,6 +51,16 @@ enum Code {
 struct Probation {
     proven: AtomicBool,
     strikes: AtomicU32,
+    last_fault: Mutex<Option<(Instant, String)>>,
+}
+
+/// What a plugin has done wrong since it was loaded.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Faults {
+    /// How often.
+    pub count: u32,
+    /// The last time: how long ago, and what.
+    pub last: Option<(Duration, String)>,
 }
 
 /// Why a file cannot be used.
@@ -206,9 +216,21 @@ impl LoadedPlugin {
     }
 
     /// A call ended with a fault. True when the plugin has failed its probation just now.
-    pub(super) fn strike(&self) -> bool {
+    pub(super) fn strike(&self, fault: &Fault) -> bool {
+        *self.last_fault() = Some((Instant::now(), fault.to_string()));
         let strikes = self.probation.strikes.fetch_add(1, Ordering::AcqRel) + 1;
         !self.is_proven() && strikes == limits::PROBATION_STRIKES
+    }
+
+    fn last_fault(&self) -> MutexGuard<'_, Option<(Instant, String)>> {
+        self.probation.last_fault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it has done wrong.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        let last = self.last_fault().as_ref().map(|(at, what)| (at.elapsed(), what.clone()));
+        Faults { count: self.probation.strikes.load(Ordering::Acquire), last }
     }
 }
 

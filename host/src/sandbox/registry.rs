@@ -4,12 +4,16 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use super::{
     binding::{Binding, BindingStatus},
+    crash::Gate,
     engine::Engine,
     instance::{Instance, StartError},
     kv::Kv,
@@ -56,6 +60,8 @@ pub struct Sandbox {
     observer: Arc<dyn Observer>,
     tasks: Tasks,
     bindings: Mutex<HashMap<Lane, Entry>>,
+    /// How many bindings have faults on record: mostly none, and then nobody needs to look.
+    troubled: Arc<AtomicUsize>,
 }
 
 struct Entry {
@@ -87,6 +93,7 @@ impl Sandbox {
             observer,
             tasks: tasks.clone(),
             bindings: Mutex::default(),
+            troubled: Arc::default(),
         });
         let reaped = Arc::downgrade(&sandbox);
         tasks.spawn("reaper", async move {
@@ -141,6 +148,7 @@ impl Sandbox {
             Arc::clone(&self.engine),
             Arc::clone(&self.observer),
             self.tasks.clone(),
+            Arc::clone(&self.troubled),
         );
         let entry = Entry { binding: Arc::clone(&binding), generation: generation.number };
         if let Some(old) = bindings.insert(lane.clone(), entry) {
@@ -169,6 +177,7 @@ impl Sandbox {
             if keep {
                 entry.generation = generation.number;
             } else {
+                entry.binding.forgive("its configuration or its plugin has changed");
                 entry.binding.retire();
                 retired += 1;
             }
@@ -177,6 +186,22 @@ impl Sandbox {
         if retired > 0 {
             tracing::debug!(retired, generation = generation.number, "bindings changed");
         }
+    }
+
+    /// Whether a lane may take a turn, as far as its crashes are concerned.
+    #[must_use]
+    pub fn gate(&self, lane: &Lane) -> Gate {
+        if self.troubled.load(Ordering::Relaxed) == 0 {
+            return Gate::Open;
+        }
+        let binding = self.lock().get(lane).map(|entry| Arc::clone(&entry.binding));
+        binding.map_or(Gate::Open, |binding| binding.gate(Instant::now()))
+    }
+
+    /// Ends a lane's quarantine: the operator says so. False when it is in none.
+    pub fn release(&self, lane: &Lane) -> bool {
+        let binding = self.lock().get(lane).map(|entry| Arc::clone(&entry.binding));
+        binding.is_some_and(|binding| binding.forgive("the operator has cleared it"))
     }
 
     /// Ends the instances that have been idle for [`limits::INSTANCE_IDLE_MAX`], and connections to

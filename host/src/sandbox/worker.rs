@@ -53,7 +53,7 @@ pub(super) async fn run(binding: &Binding, first: Job) {
                         Held::new(instance, binding)
                     }
                     Err(StartError::Fault(fault)) => {
-                        binding.struck(&fault);
+                        binding.struck(&fault, None, reply.probe);
                         reply.give(Outcome::Fault(fault), Usage::default());
                         return;
                     }
@@ -71,6 +71,7 @@ pub(super) async fn run(binding: &Binding, first: Job) {
             }
         };
         let Held { instance, born, age_max, calls, ended } = instance;
+        let id = call.id;
         let (outcome, usage, back) = instance.send(call).await;
         // What the plugin and the provider say is kept and shown: no secret may be in it.
         let outcome = outcome.map_texts(|text| binding.spec.egress.vault().scrub(text));
@@ -89,7 +90,7 @@ pub(super) async fn run(binding: &Binding, first: Job) {
             }
             None => {
                 if let Outcome::Fault(fault) = &outcome {
-                    binding.struck(fault);
+                    binding.struck(fault, Some(id), reply.probe);
                 }
                 reply.give(outcome, usage);
                 return;

@@ -33,11 +33,17 @@ pub enum EventKind {
     Security = 19,
     /// The host started or stopped.
     Host = 20,
+    /// A channel was put into quarantine.
+    Quarantined = 21,
+    /// A channel's quarantine ended.
+    Released = 22,
+    /// A plugin was returned to its last good file.
+    RolledBack = 23,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Accepted,
         Self::Delivered,
         Self::Retrying,
@@ -50,6 +56,9 @@ impl EventKind {
         Self::Admin,
         Self::Security,
         Self::Host,
+        Self::Quarantined,
+        Self::Released,
+        Self::RolledBack,
     ];
 
     /// The kind as a stable word.
@@ -68,6 +77,9 @@ impl EventKind {
             Self::Admin => "admin",
             Self::Security => "security",
             Self::Host => "host",
+            Self::Quarantined => "plugin.quarantined",
+            Self::Released => "plugin.released",
+            Self::RolledBack => "plugin.rolled-back",
         }
     }
 }

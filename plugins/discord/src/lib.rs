@@ -8,17 +8,19 @@
 mod body;
 mod errors;
 mod nonce;
-mod text;
 
 use conductor_sdk::{
-    Channel, Context, Failure, Format, HealthReport, LengthUnit, Manifest, Message, RateScope,
-    Receipt, SendError,
+    Channel, Context, Failure, Format, HealthReport, LengthUnit, Manifest, Message, Overflow,
+    RateScope, Receipt, SendError,
     http::{HttpError, Request},
+    options::BaseUrl,
+    overflow::send_parts,
     secrets, serde_json,
 };
 use std::time::Duration;
 
-pub use body::{Overflow, TitleStyle};
+use body::Body;
+pub use body::TitleStyle;
 
 const BOT_TOKEN: &str = "BOT_TOKEN";
 const WEBHOOK_TOKEN: &str = "WEBHOOK_TOKEN";
@@ -42,8 +44,7 @@ pub struct Options {
     thread_id: Option<String>,
     /// Where the API is, for a proxy or a test.
     #[serde(default = "default_api_base")]
-    #[schemars(regex(pattern = "^https?://"))]
-    api_base: String,
+    api_base: BaseUrl,
     /// How a title is shown.
     #[serde(default)]
     title_style: TitleStyle,
@@ -52,8 +53,8 @@ pub struct Options {
     overflow: Overflow,
 }
 
-fn default_api_base() -> String {
-    API_BASE.to_owned()
+fn default_api_base() -> BaseUrl {
+    BaseUrl::new(API_BASE)
 }
 
 /// See the crate's own documentation.
@@ -108,43 +109,12 @@ impl Channel for Discord {
                 Mode::Bot
             }
         };
-        let mut options = context.options;
-        options.api_base.truncate(options.api_base.trim_end_matches('/').len());
-        Ok(Self { options, mode })
+        Ok(Self { options: context.options, mode })
     }
 
     fn send(&self, message: &Message) -> Result<Receipt, SendError> {
-        let mut body = body::build(message, self.options.title_style, self.options.overflow)?;
-        let request = match &self.mode {
-            Mode::Bot => {
-                let channel =
-                    snowflake(message.require_target(self.options.channel_id.as_deref())?)?;
-                body.nonce = Some(nonce::of(message));
-                body.enforce_nonce = true;
-                self.bot_request("POST", &format!("channels/{channel}/messages"))?
-            }
-            Mode::Webhook { id } => {
-                // Without `wait` a message that is not saved does not return an error.
-                let mut query = "?wait=true".to_owned();
-                if let Some(thread) = message.target_or(self.options.thread_id.as_deref()) {
-                    query.push_str("&thread_id=");
-                    query.push_str(snowflake(thread)?);
-                }
-                self.webhook_request("POST", id, &query)?
-            }
-        };
-        let response = request.json(&body).fetch().map_err(|error| self.no_answer(error))?;
-        if !response.is_success() {
-            return Err(errors::outcome(&response));
-        }
-        // Delivered, whatever the body looks like.
-        let sent: Sent = response.json().unwrap_or_default();
-        let mut receipt = Receipt::delivered();
-        receipt.provider_id = sent.id;
-        Ok(match sent.channel_id {
-            Some(channel) => receipt.detail("channel_id", channel),
-            None => receipt,
-        })
+        let parts = body::build(message, self.options.title_style, self.options.overflow)?;
+        send_parts(message, &parts, |body, number| self.send_part(message, body, number))
     }
 
     fn health(&self) -> HealthReport {
@@ -161,6 +131,44 @@ struct Sent {
 }
 
 impl Discord {
+    fn send_part(
+        &self,
+        message: &Message,
+        body: &Body,
+        number: usize,
+    ) -> Result<Receipt, SendError> {
+        let request = match &self.mode {
+            Mode::Bot => {
+                let channel =
+                    snowflake(message.require_target(self.options.channel_id.as_deref())?)?;
+                let nonce = nonce::of(message, number);
+                self.bot_request("POST", &format!("channels/{channel}/messages"))?
+                    .json(&body.with_nonce(nonce))
+            }
+            Mode::Webhook { id } => {
+                // Without `wait` a message that is not saved does not return an error.
+                let mut query = "?wait=true".to_owned();
+                if let Some(thread) = message.target_or(self.options.thread_id.as_deref()) {
+                    query.push_str("&thread_id=");
+                    query.push_str(snowflake(thread)?);
+                }
+                self.webhook_request("POST", id, &query)?.json(body)
+            }
+        };
+        let response = request.fetch().map_err(|error| self.no_answer(error))?;
+        if !response.is_success() {
+            return Err(errors::outcome(&response));
+        }
+        // Delivered, whatever the body looks like.
+        let sent: Sent = response.json().unwrap_or_default();
+        let mut receipt = Receipt::delivered();
+        receipt.provider_id = sent.id;
+        Ok(match sent.channel_id {
+            Some(channel) => receipt.detail("channel_id", channel),
+            None => receipt,
+        })
+    }
+
     fn bot_request(&self, method: &str, path: &str) -> Result<Request, SendError> {
         let url = format!("{}/{path}", self.options.api_base);
         let token = secrets::placeholder(BOT_TOKEN)?;

@@ -12,9 +12,14 @@ use super::*;
 const CHANNEL: &str = "1099511627776";
 
 fn bot() -> (FakeHost, Discord) {
+    bot_with(json!({}))
+}
+
+fn bot_with(mut options: Value) -> (FakeHost, Discord) {
     let host = FakeHost::install();
     host.secret(BOT_TOKEN, "hush");
-    (host, start(json!({ "channel_id": CHANNEL })).unwrap())
+    options["channel_id"] = json!(CHANNEL);
+    (host, start(options).unwrap())
 }
 
 fn webhook() -> (FakeHost, Discord) {
@@ -25,13 +30,9 @@ fn webhook() -> (FakeHost, Discord) {
 
 /// The body of what a channel with these options sends for this message.
 fn sent(options: Value, message: &Message) -> Result<Value, SendError> {
-    let host = FakeHost::install();
-    host.secret(BOT_TOKEN, "hush").answer(answer(200).json(&json!({ "id": "1" })));
-    let mut merged = json!({ "channel_id": CHANNEL });
-    for (name, value) in options.as_object().unwrap() {
-        merged[name] = value.clone();
-    }
-    start::<Discord>(merged).unwrap().send(message)?;
+    let (host, discord) = bot_with(options);
+    host.answer(answer(200).json(&json!({ "id": "1" })));
+    discord.send(message)?;
     Ok(host.requests()[0].json())
 }
 
@@ -50,7 +51,7 @@ fn a_bot_posts_into_the_default_channel() {
         Some(format!("Bot {}", placeholder(BOT_TOKEN)).as_str())
     );
     assert!(request.header("user-agent").unwrap().starts_with("DiscordBot ("));
-    let nonce = nonce::of(&message("hello"));
+    let nonce = nonce::of(&message("hello"), 0);
     assert_eq!(
         request.json(),
         json!({

@@ -2,8 +2,6 @@
 //! server, with TLS and the password.
 
 mod address;
-mod date;
-mod html;
 mod render;
 
 use std::{collections::BTreeMap, time::Duration};

@@ -1,14 +1,19 @@
 //! From a notification to a message (RFC 5322, MIME). The same notification gives the same bytes on
 //! every attempt, so that a reader, or a server on the way, can tell a repetition.
 
-use conductor_sdk::{Attachment, Format, LengthUnit, Message, Priority, SendError, text::truncate};
+use conductor_sdk::{
+    Attachment, Format, LengthUnit, Message, Priority, SendError,
+    markdown::{Html, Rich, Style as Look},
+    text::{one_line, truncate},
+    time,
+};
 use mail_builder::{
     MessageBuilder,
     headers::{address::Address, content_type::ContentType, date::Date, raw::Raw, text::Text},
     mime::{BodyPart, MimePart},
 };
 
-use crate::{address::Mailbox, date::unix_seconds, html};
+use crate::address::Mailbox;
 
 const SUBJECT_CHARACTERS_MAX: usize = 200;
 
@@ -52,7 +57,7 @@ pub(crate) fn mail(
         .to(Address::new_list(to))
         .subject(subject(message, style.prefix.as_deref()))
         .message_id(id)
-        .date(Date::new(unix_seconds(&message.created_at).unwrap_or_default()))
+        .date(accepted(message))
         // So that no absence is announced in answer (RFC 3834).
         .header("Auto-Submitted", Raw::new("auto-generated"));
     if let Some(reply_to) = &style.reply_to {
@@ -79,18 +84,23 @@ pub(crate) fn mail(
         .map_err(|error| SendError::rejected("not_rendered", error.to_string()))
 }
 
+/// When the host took the notification, which does not change from attempt to attempt.
+fn accepted(message: &Message) -> Date {
+    let seconds = time::parse_utc(&message.created_at).map(time::unix_seconds).unwrap_or_default();
+    Date::new(i64::try_from(seconds).unwrap_or_default())
+}
+
 fn mailbox(mailbox: &Mailbox) -> Address<'_> {
     Address::new_address(mailbox.name.as_deref(), mailbox.address.as_str())
 }
 
 /// The title, else the message's first line.
 fn subject(message: &Message, prefix: Option<&str>) -> String {
-    let line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let first = || message.body.lines().map(line).find(|line| !line.is_empty());
-    let title = message.title.as_deref().map(line).filter(|title| !title.is_empty());
+    let first = || message.body.lines().map(one_line).find(|line| !line.is_empty());
+    let title = message.title.as_deref().map(one_line).filter(|title| !title.is_empty());
     let text = title.or_else(first).unwrap_or_else(|| "Notification".to_owned());
     let whole = match prefix {
-        Some(prefix) => line(&format!("{prefix} {text}")),
+        Some(prefix) => one_line(&format!("{prefix} {text}")),
         None => text,
     };
     let clean: String = whole.chars().filter(|char| !char.is_control()).collect();
@@ -105,7 +115,7 @@ fn body(message: &Message) -> MimePart<'_> {
         Format::Plain => text,
         // Markdown was made to be read as it is: it is its own plain text.
         Format::Markdown => {
-            let html = MimePart::new("text/html", html::page(&lines));
+            let html = MimePart::new("text/html", page(&lines));
             multipart(message, "alternative", vec![text, html])
         }
     };
@@ -115,6 +125,17 @@ fn body(message: &Message) -> MimePart<'_> {
     let mut parts = vec![readable];
     parts.extend(message.attachments.iter().map(attachment));
     multipart(message, "mixed", parts)
+}
+
+/// As a small page that may come from anywhere: HTML inside it is text, and links lead to places.
+pub(crate) fn page(markdown: &str) -> String {
+    let leads_somewhere = |url: &str| {
+        let url = url.to_ascii_lowercase();
+        ["https://", "http://", "mailto:", "tel:"].iter().any(|scheme| url.starts_with(scheme))
+    };
+    let mut rich = Rich::markdown(markdown);
+    rich.spans.retain(|span| !matches!(&span.style, Look::Link(url) if !leads_somewhere(url)));
+    format!("<!DOCTYPE html>\n<html><body>\n{}\n</body></html>\n", rich.render(&Html))
 }
 
 fn multipart<'a>(message: &Message, kind: &str, parts: Vec<MimePart<'a>>) -> MimePart<'a> {

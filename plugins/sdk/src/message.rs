@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use crate::{Message, SendError};
+use crate::{Message, SendError, time};
 
 impl Message {
     /// The target of this message, else the one that the options name.
@@ -39,6 +39,14 @@ impl Message {
     #[must_use]
     pub fn deadline(&self) -> Duration {
         Duration::from_millis(self.deadline_ms.into())
+    }
+
+    /// For how long anybody wants the message: for a provider that keeps what it cannot deliver at
+    /// once. None when it does not expire.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        let until = time::parse_utc(self.expires_at.as_deref()?)?;
+        Some(until.duration_since(time::now()).unwrap_or_default())
     }
 
     /// The two parts of `delivery_key`: the notification's UUID, and the generation, which an

@@ -1,6 +1,9 @@
 //! Credentials, without the credential entering the plugin.
 
-use std::fmt;
+#[path = "secrets/jwt.rs"]
+mod jwt;
+
+use std::{fmt, time::Duration};
 
 use crate::{
     Failure, SendError,
@@ -9,6 +12,7 @@ use crate::{
 };
 
 pub use crate::bindings::conductor::channel::secrets::KeyEncoding as Encoding;
+pub use jwt::Jwt;
 
 /// A secret could not be used. Says its name, never its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +29,11 @@ impl fmt::Display for Error {
         match &self.reason {
             SecretError::Unknown => write!(formatter, "this channel has no secret {name}"),
             SecretError::Denied => {
-                write!(formatter, "the operator does not grant this use of the secret {name}")
+                write!(
+                    formatter,
+                    "the operator does not grant reading the secret {name}: plugins.toml, \
+                     [plugin.grants] reveal"
+                )
             }
             SecretError::Unusable(why) => {
                 write!(formatter, "the secret {name} cannot be used: {why}")
@@ -88,6 +96,48 @@ pub fn basic_auth(username: &str, password_secret: &str) -> Result<String, Error
 pub fn sign(name: &str, encoding: KeyEncoding, data: &[u8]) -> Result<Signature, Error> {
     named(name, host::secrets::sign(name, encoding, SignatureAlgorithm::HmacSha256, data))
         .map(Signature)
+}
+
+/// ECDSA on P-256 with SHA-256 of `data` under the private key (PKCS#8 in PEM) that is the secret: r
+/// and s, as JSON Web Signatures have them. For a token, see [`Jwt`].
+///
+/// # Errors
+/// As [`placeholder`], and when the secret is no such key.
+pub fn sign_es256(name: &str, data: &[u8]) -> Result<Signature, Error> {
+    named(name, host::secrets::sign(name, KeyEncoding::Pem, SignatureAlgorithm::Es256, data))
+        .map(Signature)
+}
+
+/// RSASSA-PKCS1-v1_5 with SHA-256 of `data` under the private key (PKCS#8 in PEM) that is the
+/// secret. For a token, see [`Jwt`].
+///
+/// # Errors
+/// As [`placeholder`], and when the secret is no such key.
+pub fn sign_rs256(name: &str, data: &[u8]) -> Result<Signature, Error> {
+    named(name, host::secrets::sign(name, KeyEncoding::Pem, SignatureAlgorithm::Rs256, data))
+        .map(Signature)
+}
+
+/// Hands a credential over that a provider gave in exchange for another, for example an access
+/// token: from now on it is a secret of that name, for `ttl` (49 days at most), for all instances of
+/// the channel. Answers its placeholder, as [`kept`] does until then.
+///
+/// # Errors
+/// When the operator has configured a secret of that name, or it is too large or one too many.
+pub fn keep(name: &str, value: &str, ttl: Duration) -> Result<String, Error> {
+    let ttl_ms = u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX);
+    named(name, host::secrets::keep(name, value, ttl_ms))
+}
+
+/// The placeholder of a credential that was handed over by [`keep`], while its time lasts.
+#[must_use]
+pub fn kept(name: &str) -> Option<String> {
+    host::secrets::placeholder(name).ok()
+}
+
+/// Ends the time of a kept credential: call it when the provider refuses it.
+pub fn forget(name: &str) {
+    host::secrets::forget(name);
 }
 
 /// The secret itself. Denied unless the operator sets `reveal` for this plugin: use

@@ -47,6 +47,7 @@ use crate::{
 
 pub use fake_http::{Answer, SentRequest, answer};
 pub use fake_smtp::{SentMail, accepted, refusal};
+pub use signing::RequestedJwt;
 
 /// The fake host of the current thread. A test runs in a thread of its own, so tests do not see
 /// each other's.
@@ -96,6 +97,18 @@ impl FakeHost {
     #[must_use]
     pub fn requests(&self) -> Vec<SentRequest> {
         backend::change(|fake| fake.requests.clone())
+    }
+
+    /// All tokens that the host was asked to sign, oldest first.
+    #[must_use]
+    pub fn jwts(&self) -> Vec<RequestedJwt> {
+        backend::change(|fake| fake.jwts.clone())
+    }
+
+    /// The value of a credential that the channel has handed over, while its time lasts.
+    #[must_use]
+    pub fn kept(&self, name: &str) -> Option<String> {
+        backend::kept(name)
     }
 
     /// The next message, or check of a mail server, gets this answer; a message without one fails
@@ -206,6 +219,12 @@ pub fn message(body: &str) -> Message {
 #[must_use]
 pub fn placeholder(name: &str) -> String {
     format!("placeholder-of-{name}")
+}
+
+/// What [`Jwt::placeholder`](crate::secrets::Jwt::placeholder) answers here, for comparing.
+#[must_use]
+pub fn jwt_placeholder(secret: &str) -> String {
+    format!("placeholder-of-jwt-{secret}")
 }
 
 #[cfg(test)]

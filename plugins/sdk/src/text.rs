@@ -1,6 +1,15 @@
-//! Lengths as providers count them.
+//! Lengths as providers count them, and cuts that leave characters, words and lines whole.
+
+mod cut;
+
+use unicode_segmentation::UnicodeSegmentation;
 
 use crate::LengthUnit;
+
+pub use cut::{Cut, longest_cut};
+
+/// Stands where something was left out.
+pub const ELLIPSIS: char = '…';
 
 /// The length of `text` in `unit`.
 #[must_use]
@@ -13,58 +22,34 @@ pub fn length(text: &str, unit: LengthUnit) -> usize {
 }
 
 /// `text` if it is at most `length_max` long, else its beginning with an ellipsis, together at most
-/// `length_max`. Cuts between characters, never inside one.
+/// `length_max`. Cuts between what a reader takes for characters (grapheme clusters, Unicode
+/// Standard Annex 29): never inside an emoji of several, nor between a letter and its accent.
 #[must_use]
 pub fn truncate(text: &str, length_max: usize, unit: LengthUnit) -> String {
-    const ELLIPSIS: &str = "…";
     if length(text, unit) <= length_max {
         return text.to_owned();
     }
-    let Some(room) = length_max.checked_sub(length(ELLIPSIS, unit)) else {
+    let ellipsis = ELLIPSIS.encode_utf8(&mut [0; 4]).to_owned();
+    let Some(room) = length_max.checked_sub(length(&ellipsis, unit)) else {
         return String::new();
     };
     let mut used = 0;
     let mut kept: String = text
-        .chars()
-        .take_while(|character| {
-            used += match unit {
-                LengthUnit::Characters => 1,
-                LengthUnit::Utf16Units => character.len_utf16(),
-                LengthUnit::Bytes => character.len_utf8(),
-            };
+        .graphemes(true)
+        .take_while(|cluster| {
+            used += length(cluster, unit);
             used <= room
         })
         .collect();
-    kept.push_str(ELLIPSIS);
+    kept.push(ELLIPSIS);
     kept
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_that_fits_is_left_alone() {
-        assert_eq!(truncate("déjà", 4, LengthUnit::Characters), "déjà");
-        assert_eq!(truncate("", 0, LengthUnit::Bytes), "");
-    }
-
-    #[test]
-    fn a_cut_never_exceeds_the_limit_and_never_splits_a_character() {
-        let text = "a😀é…z".repeat(20);
-        for unit in [LengthUnit::Characters, LengthUnit::Utf16Units, LengthUnit::Bytes] {
-            for length_max in 0..60 {
-                let cut = truncate(&text, length_max, unit);
-                assert!(length(&cut, unit) <= length_max, "{unit:?} {length_max}");
-                assert!(cut.is_empty() || cut.ends_with('…'), "{cut}");
-            }
-        }
-    }
-
-    #[test]
-    fn an_emoji_counts_differently_in_each_unit() {
-        assert_eq!(length("😀", LengthUnit::Characters), 1);
-        assert_eq!(length("😀", LengthUnit::Utf16Units), 2);
-        assert_eq!(length("😀", LengthUnit::Bytes), 4);
-    }
+/// The words of `text` on one line, for a title.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests;

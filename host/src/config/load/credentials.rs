@@ -48,7 +48,8 @@ pub(super) fn from_variable(
     None
 }
 
-/// A secret of a channel: `"VARIABLE"`, `{ env = "VARIABLE" }` or `{ file = "path" }`.
+/// A secret of a channel: `"VARIABLE"`, `{ env = "VARIABLE" }` or `{ file = "path" }`; with
+/// `pointer = "/private_key"` it is one text of the JSON document that stands there.
 pub(super) fn read(
     table: &Fields<'_>,
     key: &str,
@@ -60,10 +61,11 @@ pub(super) fn read(
         return variable_secret(&name, key, context);
     }
     let fields = table.table(key, "a secret", &mut context.findings)?;
-    fields.only(&["env", "file"], &context.suggester, &mut context.findings);
+    fields.only(&["env", "file", "pointer"], &context.suggester, &mut context.findings);
     let env = fields.text("env", &mut context.findings);
     let file = fields.text("file", &mut context.findings);
-    match (env, file) {
+    let pointer = fields.text("pointer", &mut context.findings);
+    let whole = match (env, file) {
         (Some(name), None) => variable_secret(&name, key, context),
         (None, Some(path)) => file_secret(&path, key, context),
         _ => {
@@ -73,7 +75,49 @@ pub(super) fn read(
             );
             None
         }
+    }?;
+    match pointer {
+        Some(pointer) => member(&whole, &pointer, key, &mut context.findings),
+        None => Some(whole),
     }
+}
+
+/// The text at `pointer` (RFC 6901) of a secret that is a JSON document: providers hand out files
+/// with a key among other things.
+fn member(
+    whole: &ChannelSecret,
+    pointer: &At<&str>,
+    key: &str,
+    findings: &mut Findings,
+) -> Option<ChannelSecret> {
+    let source = &whole.source;
+    let mut wrong = |what: &str| {
+        findings.wrong(&pointer.origin, format!("{key}: {what}"));
+        None
+    };
+    if !pointer.value.starts_with('/') {
+        return wrong(
+            "pointer is a JSON Pointer (RFC 6901) and begins with a slash; write for example \
+             \"/private_key\"",
+        );
+    }
+    // The document is dropped without being wiped; what it was read from is. Not the parser's error:
+    // it may show a part of the text.
+    let Ok(document) = serde_json::from_str::<serde_json::Value>(whole.value.expose()) else {
+        return wrong(&format!(
+            "{source} is not a JSON document; leave `pointer` out if it is the secret itself"
+        ));
+    };
+    let Some(text) = document.pointer(pointer.value).and_then(serde_json::Value::as_str) else {
+        return wrong(&format!(
+            "{source} has no text at `pointer`; look at the document for the right one"
+        ));
+    };
+    if text.is_empty() {
+        return wrong(&format!("{source} has an empty text at `pointer`; put the secret there"));
+    }
+    let source = Arc::from(format!("{source}, {}", pointer.value));
+    Some(ChannelSecret { value: Secret::new(text.to_owned()), source })
 }
 
 /// A secret that stands in an environment variable.

@@ -8,5 +8,6 @@ mod pools;
 mod secrets;
 mod smtp;
 mod tls;
+mod tokens;
 mod vault;
 mod wire;

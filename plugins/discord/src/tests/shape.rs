@@ -69,3 +69,23 @@ fn a_message_that_is_too_long_is_cut_where_the_options_say_so() {
     assert_eq!(body["embeds"][0]["title"].as_str().unwrap().chars().count(), 256);
     assert_eq!(body["embeds"][0]["description"].as_str().unwrap().chars().count(), 4_096);
 }
+
+#[test]
+fn a_message_that_is_too_long_is_sent_in_parts_where_the_options_say_so() {
+    let (host, discord) = bot_with(json!({ "overflow": "split" }));
+    host.answer(answer(200).json(&json!({ "id": "1" })))
+        .answer(answer(200).json(&json!({ "id": "2" })));
+    let receipt = discord.send(&titled("t", &"word ".repeat(500))).unwrap();
+    assert_eq!(receipt, Receipt::delivered().detail("parts", 2).provider_id("1"));
+    let sent: Vec<_> = host.requests().iter().map(|request| request.json()).collect();
+    assert!(sent[0]["content"].as_str().unwrap().starts_with("**t**\nword"));
+    assert!(sent[1]["content"].as_str().unwrap().starts_with("word"));
+    assert_ne!(sent[0]["nonce"], sent[1]["nonce"]);
+
+    let (host, discord) = bot_with(json!({ "overflow": "split", "title_style": "embed" }));
+    host.answer(answer(200)).answer(answer(200));
+    discord.send(&titled("t", &"word ".repeat(1_000))).unwrap();
+    let embeds: Vec<_> = host.requests().iter().map(|request| request.json()).collect();
+    assert_eq!(embeds[0]["embeds"][0]["title"], "t");
+    assert_eq!(embeds[1]["embeds"][0].get("title"), None);
+}

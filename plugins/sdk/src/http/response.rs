@@ -108,6 +108,20 @@ impl Response {
         }
     }
 
+    /// The same for an endpoint whose URL is the credential, an incoming webhook for example: there
+    /// 401, 403, 404 and 410 say that the URL is wrong or was withdrawn, which no other message
+    /// changes. They are misconfigured; all else is as in [`status_error`](Self::status_error).
+    #[must_use]
+    pub fn webhook_error(&self) -> SendError {
+        match self.status {
+            401 | 403 | 404 | 410 => SendError::misconfigured(
+                format!("http_{}", self.status),
+                format!("{}; is the webhook's URL right, and does it still exist?", self.summary()),
+            ),
+            _ => self.status_error(),
+        }
+    }
+
     /// Status and the beginning of the body, on one line, for a person.
     #[must_use]
     pub fn summary(&self) -> String {

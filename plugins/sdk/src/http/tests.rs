@@ -105,6 +105,23 @@ fn a_request_leaves_as_it_was_built() {
 }
 
 #[test]
+fn a_webhook_that_is_gone_stops_the_channel() {
+    let outcome = |status| Response { status, headers: vec![], body: vec![] }.webhook_error();
+    for status in [401, 403, 404, 410] {
+        let outcome = outcome(status);
+        assert!(
+            matches!(&outcome, SendError::Misconfigured(problem)
+                if problem.code == format!("http_{status}")),
+            "{outcome:?}"
+        );
+    }
+    assert!(matches!(outcome(400), SendError::Rejected(_)));
+    assert!(matches!(outcome(413), SendError::Rejected(_)));
+    assert!(matches!(outcome(429), SendError::Retry(_)));
+    assert!(matches!(outcome(500), SendError::Retry(_)));
+}
+
+#[test]
 fn the_time_limit_of_a_request_leaves_room_to_report_it() {
     let host = FakeHost::install();
     host.answer(answer(204)).answer(answer(204));

@@ -6,7 +6,7 @@ use std::{
     time::SystemTime,
 };
 
-use super::{LogLine, SentMail, SentRequest};
+use super::{LogLine, RequestedJwt, SentMail, SentRequest};
 use crate::bindings::conductor::channel::{
     http::{HttpError, Response},
     smtp::{Acceptance, SmtpError},
@@ -23,14 +23,22 @@ pub(crate) struct Fake {
     pub(super) mail_answers: VecDeque<Result<Acceptance, SmtpError>>,
     pub(super) mails: Vec<SentMail>,
     pub(super) logs: Vec<LogLine>,
+    pub(super) jwts: Vec<RequestedJwt>,
+    kept: BTreeMap<String, Kept>,
     state: BTreeMap<String, Kept>,
 }
 
-/// A value of `state` and when it is forgotten.
+/// A value of `state`, or a kept credential, and when it is forgotten.
 #[derive(Debug)]
 struct Kept {
     value: Vec<u8>,
     until: Option<SystemTime>,
+}
+
+impl Kept {
+    fn is_there(&self, now: SystemTime) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
 }
 
 thread_local! {
@@ -43,6 +51,15 @@ pub(super) fn reset() {
 
 pub(super) fn change<T>(action: impl FnOnce(&mut Fake) -> T) -> T {
     FAKE.with_borrow_mut(action)
+}
+
+/// The value of a kept credential while its time lasts.
+pub(super) fn kept(name: &str) -> Option<String> {
+    let now = crate::time::now();
+    change(|fake| {
+        let kept = fake.kept.get(name).filter(|kept| kept.is_there(now))?;
+        Some(String::from_utf8_lossy(&kept.value).into_owned())
+    })
 }
 
 pub(crate) fn now() -> Option<SystemTime> {
@@ -106,9 +123,14 @@ pub(crate) mod smtp {
 }
 
 pub(crate) mod secrets {
-    use super::{super::signing, change};
-    use crate::bindings::conductor::channel::secrets::{
-        KeyEncoding, SecretError, SignatureAlgorithm,
+    use std::time::Duration;
+
+    use super::{super::signing, Kept, RequestedJwt, change};
+    use crate::{
+        bindings::conductor::channel::secrets::{
+            JwtRequest, KeyEncoding, SecretError, SignatureAlgorithm,
+        },
+        time,
     };
 
     fn value(name: &str) -> Result<String, SecretError> {
@@ -116,7 +138,8 @@ pub(crate) mod secrets {
     }
 
     pub(crate) fn placeholder(name: &str) -> Result<String, SecretError> {
-        value(name).map(|_| super::super::placeholder(name))
+        let known = value(name).is_ok() || super::kept(name).is_some();
+        if known { Ok(super::super::placeholder(name)) } else { Err(SecretError::Unknown) }
     }
 
     pub(crate) fn basic_auth(username: &str, password: &str) -> Result<String, SecretError> {
@@ -129,8 +152,28 @@ pub(crate) mod secrets {
         algorithm: SignatureAlgorithm,
         data: &[u8],
     ) -> Result<Vec<u8>, SecretError> {
-        let SignatureAlgorithm::HmacSha256 = algorithm;
-        signing::hmac_sha256(&value(name)?, encoding, data)
+        signing::sign(&value(name)?, encoding, algorithm, data)
+    }
+
+    pub(crate) fn jwt(name: &str, request: &JwtRequest) -> Result<String, SecretError> {
+        signing::sign(&value(name)?, request.encoding, request.algorithm, b"")?;
+        let jwt = RequestedJwt::read(name, request)?;
+        change(|fake| fake.jwts.push(jwt));
+        Ok(super::super::jwt_placeholder(name))
+    }
+
+    pub(crate) fn keep(name: &str, value: &str, ttl_ms: u32) -> Result<String, SecretError> {
+        if change(|fake| fake.secrets.contains_key(name)) {
+            let why = "the operator has configured a secret of that name".to_owned();
+            return Err(SecretError::Unusable(why));
+        }
+        let until = Some(time::now() + Duration::from_millis(ttl_ms.into()));
+        change(|fake| fake.kept.insert(name.to_owned(), Kept { value: value.into(), until }));
+        Ok(super::super::placeholder(name))
+    }
+
+    pub(crate) fn forget(name: &str) {
+        change(|fake| fake.kept.remove(name));
     }
 
     pub(crate) fn reveal(name: &str) -> Result<String, SecretError> {
@@ -147,10 +190,7 @@ pub(crate) mod state {
     pub(crate) fn get(key: &str) -> Option<Vec<u8>> {
         let now = time::now();
         change(|fake| {
-            fake.state
-                .get(key)
-                .filter(|kept| kept.until.is_none_or(|until| now < until))
-                .map(|kept| kept.value.clone())
+            fake.state.get(key).filter(|kept| kept.is_there(now)).map(|kept| kept.value.clone())
         })
     }
 

@@ -131,7 +131,7 @@ fn mistakes_in_a_channel_are_told() {
             (
                 "[channel.secrets]\nBOT = { path = \"x\", env = \"TOKEN\" }",
                 "channels.toml:5",
-                &["no key \"path\"", "known: env, file"],
+                &["no key \"path\"", "known: env, file, pointer"],
             ),
             ("[channel.secrets]\nBOT = {}", "channels.toml:5", &["{ file = \"path\" }"]),
             (

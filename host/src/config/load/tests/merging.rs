@@ -91,6 +91,43 @@ fn a_secret_file_must_hold_one_small_text() {
 }
 
 #[test]
+fn a_secret_may_be_one_text_of_a_json_document() {
+    let mut setup = Setup::new();
+    let document = "{\"private_key\": \"-----BEGIN\\nhunter2\", \"a/b\": {\"c\": [\"third\"]}}";
+    std::fs::write(setup.folder.path().join("account.json"), document).unwrap();
+    setup.channels = channel(
+        "discord",
+        "[channel.secrets]\nA = { file = \"account.json\", pointer = \"/private_key\" }\n\
+         B = { file = \"account.json\", pointer = \"/a~1b/c/0\" }\n",
+    );
+    let loaded = setup.load();
+    assert_eq!(loaded.problems, []);
+    let secrets = &loaded.config.tenants.values().next().unwrap().channels["discord"].secrets;
+    let values: Vec<&str> = secrets.values().map(|secret| secret.value.expose()).collect();
+    assert_eq!(values, ["-----BEGIN\nhunter2", "third"]);
+    assert!(secrets["A"].source.ends_with("account.json, /private_key"), "{}", secrets["A"].source);
+}
+
+#[test]
+fn a_pointer_that_leads_nowhere_says_so_without_showing_the_document() {
+    for (content, pointer, part) in [
+        ("{\"key\": \"hunter2\"}", "key", "begins with a slash"),
+        ("{\"key\": \"hunter2\"}", "/hunter3", "no text at `pointer`"),
+        ("{\"key\": {\"hunter2\": 1}}", "/key", "no text at `pointer`"),
+        ("{\"key\": \"\"}", "/key", "an empty text"),
+        ("hunter2", "/key", "not a JSON document"),
+    ] {
+        let mut setup = Setup::new();
+        std::fs::write(setup.folder.path().join("s"), content).unwrap();
+        let secret = format!("A = {{ file = \"s\", pointer = \"{pointer}\" }}\n");
+        setup.channels = channel("discord", &format!("[channel.secrets]\n{secret}"));
+        let problem = setup.problem();
+        assert!(problem.starts_with("channels.toml:5: ") && problem.contains(part), "{problem}");
+        assert!(!problem.contains("hunter2"), "{problem}");
+    }
+}
+
+#[test]
 fn an_optional_channel_without_its_secret_is_left_out_with_a_notice() {
     for more in [
         "provider_secret_env = \"NOPE\"\n",

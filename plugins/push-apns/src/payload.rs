@@ -1,0 +1,114 @@
+//! The payload
+//! (<https://developer.apple.com/documentation/usernotifications/generating-a-remote-notification>).
+
+use conductor_sdk::{
+    Message, Priority, SendError, json,
+    overflow::JsonText,
+    serde_json::{Map, Value},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::Options;
+
+/// Bytes of a payload.
+pub(crate) const PAYLOAD_BYTES_MAX: usize = 4_096;
+/// Bytes of `apns-collapse-id`.
+const COLLAPSE_ID_BYTES_MAX: usize = 64;
+
+/// How much a notification may disturb.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Interruption {
+    Passive,
+    Active,
+    TimeSensitive,
+    /// Rings through a switched-off sound: Apple allows it to few apps.
+    Critical,
+}
+
+/// What a notification may say to this channel alone, in the member `apns` of its `data`.
+#[derive(Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Own {
+    subtitle: Option<String>,
+    /// The number on the app's icon; 0 takes it away.
+    badge: Option<u32>,
+    sound: Option<String>,
+    category: Option<String>,
+    thread_id: Option<String>,
+    interruption_level: Option<Interruption>,
+    /// A notification with the same id is replaced.
+    pub(crate) collapse_id: Option<String>,
+    /// What the app gets with it, beside `aps`.
+    custom: Map<String, Value>,
+}
+
+impl Own {
+    /// What Apple would not take.
+    pub(crate) fn check(&self) -> Result<(), SendError> {
+        let wrong = |what: String| Err(SendError::rejected("invalid_data", what));
+        if let Some(id) = &self.collapse_id
+            && !((1..=COLLAPSE_ID_BYTES_MAX).contains(&id.len())
+                && id.bytes().all(|byte| byte.is_ascii_graphic()))
+        {
+            return wrong(format!(
+                "data.apns.collapse_id must be 1 to {COLLAPSE_ID_BYTES_MAX} visible ASCII characters"
+            ));
+        }
+        if self.custom.contains_key("aps") {
+            return wrong(
+                "data.apns.custom must not have a member aps: that is Apple's".to_owned(),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The payloads to send: one, or parts of it where the option says so.
+pub(crate) fn build(
+    message: &Message,
+    options: &Options,
+    own: &Own,
+) -> Result<Vec<Vec<u8>>, SendError> {
+    let bytes = |body: &str| payload(message, options, own, body).to_string().into_bytes();
+    let room = PAYLOAD_BYTES_MAX.saturating_sub(bytes("").len());
+    let parts = options.overflow.apply(&JsonText(&message.body), room)?;
+    Ok(parts.iter().map(|part| bytes(part)).collect())
+}
+
+fn payload(message: &Message, options: &Options, own: &Own, body: &str) -> Value {
+    let mut alert = json!({ "body": body });
+    for (name, value) in [("title", &message.title), ("subtitle", &own.subtitle)] {
+        if let Some(value) = value {
+            alert[name] = value.as_str().into();
+        }
+    }
+    let mut aps = json!({
+        "alert": alert,
+        "interruption-level": own.interruption_level.unwrap_or(interruption(message.priority)),
+    });
+    let sound = own.sound.as_ref().or(options.sound.as_ref());
+    if let Some(sound) = sound.filter(|_| message.priority != Priority::Low) {
+        aps["sound"] = sound.as_str().into();
+    }
+    if let Some(badge) = own.badge {
+        aps["badge"] = badge.into();
+    }
+    for (name, value) in [("category", &own.category), ("thread-id", &own.thread_id)] {
+        if let Some(value) = value {
+            aps[name] = value.as_str().into();
+        }
+    }
+    let mut payload = own.custom.clone();
+    payload.insert("aps".to_owned(), aps);
+    Value::Object(payload)
+}
+
+/// <https://developer.apple.com/design/human-interface-guidelines/managing-notifications>.
+fn interruption(priority: Priority) -> Interruption {
+    match priority {
+        Priority::Low => Interruption::Passive,
+        Priority::Normal => Interruption::Active,
+        Priority::High | Priority::Urgent => Interruption::TimeSensitive,
+    }
+}

@@ -1,0 +1,66 @@
+//! Sending a message in parts.
+
+use std::time::Duration;
+
+use crate::{Message, Receipt, SendError, state};
+
+/// How long the host remembers which parts are out: longer than the retries of a notification take.
+const REMEMBERED: Duration = Duration::from_secs(24 * 3_600);
+
+/// Sends the parts one after the other and gives the receipt of the first, with the number of all
+/// under `parts`. `send` gets a part and its number from 0 on.
+///
+/// What is out already is kept in [`state`], so that another attempt at the message goes on with the
+/// part that failed. That is a cache: after the host restarts in between, the parts before it are
+/// sent again.
+///
+/// # Errors
+/// What `send` answers. Its detail says which part it was and how many are out.
+pub fn send_parts<P>(
+    message: &Message,
+    parts: &[P],
+    mut send: impl FnMut(&P, usize) -> Result<Receipt, SendError>,
+) -> Result<Receipt, SendError> {
+    if let [only] = parts {
+        return send(only, 0);
+    }
+    let key = format!("parts:{}", message.delivery_key);
+    let mut progress: Progress = state::get_json(&key).unwrap_or_default();
+    for (number, part) in parts.iter().enumerate().skip(progress.sent) {
+        let receipt = send(part, number).map_err(|error| of_part(error, number, parts.len()))?;
+        progress.sent = number + 1;
+        if number == 0 {
+            progress.provider_id = receipt.provider_id;
+        }
+        // Without room the parts are sent again with the next attempt: better twice than never.
+        if progress.sent < parts.len()
+            && state::set_json(&key, &progress, Some(REMEMBERED)).is_err()
+        {
+            crate::warn!("no room to remember that {} parts are out", progress.sent);
+        }
+    }
+    state::remove(&key);
+    let mut receipt = Receipt::delivered().detail("parts", parts.len());
+    receipt.provider_id = progress.provider_id;
+    Ok(receipt)
+}
+
+/// How far a message is.
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+struct Progress {
+    sent: usize,
+    provider_id: Option<String>,
+}
+
+fn of_part(mut error: SendError, number: usize, count: usize) -> SendError {
+    let detail = match &mut error {
+        SendError::Rejected(problem)
+        | SendError::Misconfigured(problem)
+        | SendError::Unknown(problem) => &mut problem.detail,
+        SendError::Retry(retry) => &mut retry.problem.detail,
+        SendError::Moved(moved) => &mut moved.problem.detail,
+    };
+    detail.push_str(&format!(" (part {} of {count}; {number} are out)", number + 1));
+    error
+}
