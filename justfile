@@ -32,6 +32,7 @@ peers: setup build-plugins
     @scripts/peers
     @scripts/peers-chat
     @scripts/peers-push
+    @scripts/peers-email
 
 # Proves docs/RELIABILITY.md at length, by ROUNDS of kills and the rest in proportion; `test` does so in short
 prove ROUNDS="200": setup build-plugins build-fixtures

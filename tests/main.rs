@@ -19,6 +19,7 @@ mod channels;
 mod concurrent;
 mod delivery;
 mod egress;
+mod email;
 mod events;
 mod fallback;
 mod fanout;

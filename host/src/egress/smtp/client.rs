@@ -126,10 +126,11 @@ impl Client {
         !self.stream.buffer().is_empty()
     }
 
-    /// The stream, to put TLS around it. What has been read ahead is lost: see
-    /// [`Self::has_more_to_read`].
-    pub(super) fn into_stream(self) -> Box<dyn Duplex> {
-        self.stream.into_inner()
+    /// The stream, to put TLS around it; nobody is at the other end of what stays here. What has been
+    /// read ahead is lost: see [`Self::has_more_to_read`].
+    pub(super) fn take_stream(&mut self) -> Box<dyn Duplex> {
+        let nobody: Box<dyn Duplex> = Box::new(tokio::io::empty());
+        std::mem::replace(&mut self.stream, BufReader::new(nobody)).into_inner()
     }
 
     /// Sends the message, and waits for the answer to its end. `ended` is set right before the end

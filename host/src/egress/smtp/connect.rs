@@ -42,19 +42,30 @@ impl Plan<'_> {
             Tls::Implicit => Client::new(self.encrypt(Box::new(tcp), by).await?),
             Tls::Starttls | Tls::Plaintext => Client::new(Box::new(tcp)),
         };
+        let result = self.converse(&mut client, &name).await;
+        if result.is_err() {
+            // Whatever it was, the server need not wait for more.
+            client.quit();
+        }
+        result.map(|()| client)
+    }
+
+    async fn converse(&self, client: &mut Client, name: &str) -> Result<(), SmtpError> {
         let greeting = client.greeting(self.deadline).await;
         self.expect(greeting)?;
-        self.hello(&mut client, &name).await?;
+        self.hello(client, name).await?;
         if self.tls == Tls::Starttls {
-            client = self.start_tls(client).await?;
+            self.start_tls(client).await?;
             // What was offered without TLS may be anybody's offer (RFC 3207, section 4.2).
-            self.hello(&mut client, &name).await?;
+            self.hello(client, name).await?;
         }
-        if let Some(identity) = self.identity {
-            let lost = |broken| self.lost(&broken);
-            identity.authenticate(&mut client, self.deadline, lost).await?;
+        match self.identity {
+            Some(identity) => {
+                let lost = |broken| self.lost(&broken);
+                identity.authenticate(client, self.deadline, lost).await
+            }
+            None => Ok(()),
         }
-        Ok(client)
     }
 
     /// Connects to the first address that answers, of those that are allowed.
@@ -114,14 +125,16 @@ impl Plan<'_> {
         let connector = TlsConnector::from(Arc::clone(&self.pool.mail_tls));
         match timeout_at(by, connector.connect(name, stream)).await {
             Ok(Ok(stream)) => Ok(Box::new(stream)),
-            Ok(Err(error)) => {
-                Err(SmtpError::TlsFailed(format!("no TLS with {}: {error}", self.to)))
-            }
+            Ok(Err(error)) => Err(SmtpError::TlsFailed(format!(
+                "no TLS with {}: {error}{}",
+                self.to,
+                if is_no_tls(&error) { " (is the port one with STARTTLS?)" } else { "" }
+            ))),
             Err(_) => Err(SmtpError::Unreachable(format!("no TLS with {} in time", self.to))),
         }
     }
 
-    async fn start_tls(&self, mut client: Client) -> Result<Client, SmtpError> {
+    async fn start_tls(&self, client: &mut Client) -> Result<(), SmtpError> {
         if !client.offers.has_capability(EXT_START_TLS) {
             return Err(SmtpError::TlsFailed(format!(
                 "{} does not offer STARTTLS, and nothing is sent without TLS (is the port one with \
@@ -145,7 +158,9 @@ impl Plan<'_> {
             )));
         }
         let by = self.deadline.min(Instant::now() + limits::CONNECT_TIMEOUT);
-        Ok(Client::new(self.encrypt(client.into_stream(), by).await?))
+        let plaintext = client.take_stream();
+        *client = Client::new(self.encrypt(plaintext, by).await?);
+        Ok(())
     }
 
     async fn hello(&self, client: &mut Client, name: &str) -> Result<(), SmtpError> {
@@ -164,6 +179,12 @@ impl Plan<'_> {
     fn lost(&self, broken: &Broken) -> SmtpError {
         SmtpError::Unreachable(format!("no conversation with {}: {broken}", self.to))
     }
+}
+
+/// Whether what came instead of TLS was something else.
+fn is_no_tls(error: &std::io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(rustls::Error::InvalidMessage(_)))
 }
 
 /// The client's own name: its address, which is what one without a name says (RFC 5321, section

@@ -174,6 +174,14 @@ async fn a_certificate_must_be_for_the_name_and_vouched_for() {
 }
 
 #[tokio::test]
+async fn a_port_of_the_other_kind_is_named_as_that() {
+    let mut post = Post::new(Protection::Starttls).await;
+    post.tls = Tls::Implicit;
+    let error = post.send().await.unwrap_err();
+    assert!(matches!(&error, SmtpError::TlsFailed(why) if why.contains("STARTTLS?")), "{error:?}");
+}
+
+#[tokio::test]
 async fn plaintext_is_for_whom_just_that_is_granted_and_never_has_credentials() {
     let post = Post::new(Protection::Stripped).await;
     let plaintext = ["smtp+plaintext://localhost:*"];
