@@ -13,7 +13,8 @@ use wasmtime::{
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use self::{
-    conductor::channel::{channel_types, http, log, secrets, state},
+    budget::MemoryBudget,
+    conductor::channel::{channel_types, http, log, secrets, smtp, state},
     limiter::MemoryLimiter,
     meter::{CpuMeter, Metered},
 };
@@ -22,6 +23,9 @@ use crate::{
     limits,
 };
 
+#[allow(dead_code, unused_imports, reason = "the host's own file, of which this needs a part")]
+#[path = "../host/src/sandbox/budget.rs"]
+mod budget;
 #[allow(dead_code, unused_imports, reason = "the host's own file, of which this needs a part")]
 #[path = "../host/src/sandbox/limiter.rs"]
 mod limiter;
@@ -247,7 +251,10 @@ struct State {
 impl State {
     fn new() -> Self {
         Self {
-            memory: MemoryLimiter::new(limits::MEMORY_BYTES_DEFAULT),
+            memory: MemoryLimiter::new(
+                limits::MEMORY_BYTES_DEFAULT,
+                MemoryBudget::new(limits::MEMORY_BYTES_MAX),
+            ),
             cpu: Arc::new(CpuMeter::new(meter::turns())),
             wasi: WasiCtx::builder().build(),
             table: ResourceTable::new(),
@@ -310,8 +317,46 @@ impl secrets::Host for State {
         Ok(Err(secrets::SecretError::Unknown))
     }
 
+    fn jwt(
+        &mut self,
+        _name: String,
+        _request: secrets::JwtRequest,
+    ) -> wasmtime::Result<Result<String, secrets::SecretError>> {
+        Ok(Err(secrets::SecretError::Unknown))
+    }
+
+    fn keep(
+        &mut self,
+        _name: String,
+        _value: String,
+        _ttl_ms: u32,
+    ) -> wasmtime::Result<Result<String, secrets::SecretError>> {
+        Ok(Err(secrets::SecretError::Unknown))
+    }
+
+    fn forget(&mut self, _name: String) -> wasmtime::Result<()> {
+        Ok(())
+    }
+
     fn reveal(&mut self, _name: String) -> wasmtime::Result<Result<String, secrets::SecretError>> {
         Ok(Err(secrets::SecretError::Unknown))
+    }
+}
+
+impl smtp::Host for State {
+    async fn submit(
+        &mut self,
+        _submission: smtp::Submission,
+    ) -> wasmtime::Result<Result<smtp::Acceptance, smtp::SmtpError>> {
+        Ok(Err(smtp::SmtpError::Denied(String::new())))
+    }
+
+    async fn check(
+        &mut self,
+        _server: smtp::Server,
+        _timeout_ms: Option<u32>,
+    ) -> wasmtime::Result<Result<(), smtp::SmtpError>> {
+        Ok(Err(smtp::SmtpError::Denied(String::new())))
     }
 }
 

@@ -13,8 +13,8 @@ use conductor::{
     plugin_files::LastGood,
     reload::{Parts, Reloader},
     sandbox::{
-        Answer, CompileCache, Engine, Fault, FaultKind, GuestBounds, LoadedPlugin, Observer, Refusal,
-        Report as CallReport, Sandbox, SendCall, Usage,
+        Answer, CompileCache, Engine, Fault, FaultKind, GuestBounds, LoadedPlugin, Observer,
+        Refusal, Report as CallReport, Sandbox, SendCall, Usage,
     },
     store::{Lane, Priority},
     tasks::Tasks,
