@@ -344,14 +344,14 @@ impl secrets::Host for State {
 }
 
 impl smtp::Host for State {
-    async fn submit(
+    fn submit(
         &mut self,
         _submission: smtp::Submission,
     ) -> wasmtime::Result<Result<smtp::Acceptance, smtp::SmtpError>> {
         Ok(Err(smtp::SmtpError::Denied(String::new())))
     }
 
-    async fn check(
+    fn check(
         &mut self,
         _server: smtp::Server,
         _timeout_ms: Option<u32>,

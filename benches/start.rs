@@ -117,10 +117,6 @@ impl Observer for Nobody {
     }
     fn released(&self, _lane: &Lane, _plugin: &PluginName, _why: &str) {}
     fn instance_ended(&self, _plugin: &PluginName) {}
-    fn quarantined(&self, _lane: &Lane, _plugin: &PluginName, _fault: &Fault) -> Box<dyn Send> {
-        Box::new(())
-    }
-    fn released(&self, _lane: &Lane, _plugin: &PluginName, _why: &str) {}
     fn refused(&self, _plugin: &PluginName, _what: Refusal) {}
     fn proven(&self, _plugin: &LoadedPlugin) {}
     fn probation_failed(&self, _plugin: &LoadedPlugin, _fault: &Fault) {}
