@@ -4,10 +4,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
 };
 
-use reqwest::{Client, redirect};
+use reqwest::{Client, ClientBuilder, redirect};
 use rustls::{
     ClientConfig,
     client::Resumption,
@@ -55,6 +55,54 @@ pub(super) struct Pool {
     /// The text says why there is no client; every fetch then answers with it.
     pub(super) client: Result<Client, String>,
     pub(super) guard: Arc<AddressGuard>,
+    /// For websockets, made when the first is opened.
+    upgrading: OnceLock<Result<Client, String>>,
+    make: Maker,
+}
+
+/// What a pool's clients are made from.
+struct Maker {
+    tls: ClientConfig,
+    resolver: GuardedResolver,
+}
+
+impl Pool {
+    /// The client whose connections become websockets.
+    pub(super) fn upgrading(&self) -> Result<&Client, String> {
+        let client = self.upgrading.get_or_init(|| {
+            let mut tls = self.make.tls.clone();
+            tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+            // A connection that becomes a websocket does not come back.
+            self.make.client(tls, |builder| builder.http1_only().pool_max_idle_per_host(0))
+        });
+        client.as_ref().map_err(Clone::clone)
+    }
+}
+
+impl Maker {
+    fn client(
+        &self,
+        tls: ClientConfig,
+        more: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    ) -> Result<Client, String> {
+        let builder = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .dns_resolver(self.resolver.clone())
+            .redirect(redirect::Policy::none())
+            // What may be sent again is decided in `wire`.
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .referer(false)
+            .user_agent(concat!("Conductor/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(limits::CONNECT_TIMEOUT)
+            .pool_max_idle_per_host(limits::EGRESS_IDLE_PER_HOST)
+            .pool_idle_timeout(limits::EGRESS_IDLE_TIMEOUT)
+            .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
+            .tcp_nodelay(true);
+        more(builder)
+            .build()
+            .map_err(|error| format!("no HTTP client could be made: {}", error.without_url()))
+    }
 }
 
 impl Pools {
@@ -92,23 +140,9 @@ impl Pools {
         // The clone shares the verifier and its roots, which are large. Session tickets it must not
         // share: a session is part of a connection.
         tls.resumption = Resumption::in_memory_sessions(limits::EGRESS_TLS_SESSIONS_PER_POOL);
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .dns_resolver(resolver)
-            .redirect(redirect::Policy::none())
-            // What may be sent again is decided in `wire`.
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .referer(false)
-            .user_agent(concat!("Conductor/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(limits::CONNECT_TIMEOUT)
-            .pool_max_idle_per_host(limits::EGRESS_IDLE_PER_HOST)
-            .pool_idle_timeout(limits::EGRESS_IDLE_TIMEOUT)
-            .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
-            .tcp_nodelay(true)
-            .build()
-            .map_err(|error| format!("no HTTP client could be made: {}", error.without_url()));
-        Pool { client, guard }
+        let make = Maker { tls, resolver };
+        let client = make.client(make.tls.clone(), |builder| builder);
+        Pool { client, guard, upgrading: OnceLock::new(), make }
     }
 }
 

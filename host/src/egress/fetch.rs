@@ -118,7 +118,11 @@ impl BindingEgress {
         timeout: Duration,
     ) -> Result<Response<Bytes>, FetchError> {
         let deadline = Instant::now() + timeout.min(limits::SEND_WALL_MAX);
-        let result = self.checked_fetch(request, deadline).await;
+        self.judged(self.checked_fetch(request, deadline).await)
+    }
+
+    /// The result, with a refusal counted and no secret in its text.
+    pub(super) fn judged<T>(&self, result: Result<T, FetchError>) -> Result<T, FetchError> {
         result.map_err(|error| {
             if matches!(error, FetchError::Denied(_) | FetchError::SecretDenied(_)) {
                 self.counters.denied.fetch_add(1, Ordering::Relaxed);
@@ -148,24 +152,33 @@ impl BindingEgress {
     /// Everything that is decided before a connection is looked for, secrets put in last.
     fn admit(&self, request: Request<Bytes>) -> Result<Checked, FetchError> {
         let mut request = Checked::new(request)?;
-        let host = request.url.host_str().unwrap_or_default();
-        if self.vault.find(host.as_bytes()).is_some() {
-            return Err(FetchError::Invalid(String::from(
-                "a secret's placeholder stands in the URL's host: it may stand in the path and in \
-                 the query only",
-            )));
-        }
-        self.policy
-            .permits(&request.url)
-            .map_err(|denied| FetchError::Denied(denied.to_string()))?;
+        self.permits(&request.url)?;
         substitute(&self.vault, &mut request.url, &mut request.headers, &mut request.body)?;
         check_sizes(&request.url, &request.headers)?;
         self.check_literal(&request.url)?;
         Ok(request)
     }
 
+    /// Whether the origin may be reached.
+    pub(super) fn permits(&self, url: &Url) -> Result<(), FetchError> {
+        let host = url.host_str().unwrap_or_default();
+        if self.vault.find(host.as_bytes()).is_some() {
+            return Err(FetchError::Invalid(String::from(
+                "a secret's placeholder stands in the URL's host: it may stand in the path and in \
+                 the query only",
+            )));
+        }
+        self.policy.permits(url).map_err(|denied| FetchError::Denied(denied.to_string()))
+    }
+
+    /// The client for handshakes, which are HTTP/1.1.
+    pub(super) fn upgrading_client(&self) -> Result<&reqwest::Client, FetchError> {
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        self.pool.upgrading().map_err(FetchError::Unreachable)
+    }
+
     /// An address in the URL is not resolved, so the resolver does not get to judge it.
-    fn check_literal(&self, url: &Url) -> Result<(), FetchError> {
+    pub(super) fn check_literal(&self, url: &Url) -> Result<(), FetchError> {
         let host = url.host_str().unwrap_or_default();
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let Ok(address) = bare.parse() else { return Ok(()) };
@@ -174,7 +187,7 @@ impl BindingEgress {
         })
     }
 
-    async fn slot(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, FetchError> {
+    pub(super) async fn slot(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, FetchError> {
         match timeout_at(deadline, self.slots.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => Err(FetchError::Unreachable(format!(

@@ -10,6 +10,7 @@ mod client;
 mod error;
 mod escape;
 mod fetch;
+mod frames;
 mod guard;
 mod pattern;
 mod policy;
@@ -20,6 +21,7 @@ mod secrets;
 mod substitute;
 #[cfg(test)]
 mod tests;
+mod websocket;
 mod wire;
 
 pub use address::{AddressRange, AddressRangeError};
@@ -31,3 +33,9 @@ pub use pattern::{HostPattern, HostPatternError};
 pub use policy::{Denied, EgressPolicy};
 pub use request::parse_url;
 pub use secrets::{KeyEncoding, SecretError, SignatureAlgorithm, Vault};
+pub use websocket::{Socket, SocketError, SocketMessage};
+
+/// `text` without what is beyond so many bytes, never inside a character.
+fn cut(text: &str, bytes_max: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes_max)).unwrap_or_default()
+}

@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 use reqwest::Url;
 
 /// An origin or a set of origins: `https://discord.com`, `https://*.example.com`,
-/// `http://127.0.0.1:8080`, `https://*`.
+/// `http://127.0.0.1:8080`, `https://*`; for websockets `wss://gateway.discord.gg`.
 ///
 /// A pattern without a port covers the scheme's own port only (443 or 80); `:*` covers all. A
 /// wildcard stands for one or more whole labels in front of the rest, never for a part of one.
@@ -21,6 +21,26 @@ pub struct HostPattern {
 enum Scheme {
     Http,
     Https,
+    Ws,
+    Wss,
+}
+
+impl Scheme {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+        }
+    }
+
+    const fn usual_port(self) -> u16 {
+        match self {
+            Self::Http | Self::Ws => 80,
+            Self::Https | Self::Wss => 443,
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -60,7 +80,9 @@ fn parse(text: &str) -> Result<HostPattern, &'static str> {
     let (scheme, rest) = match text.split_once("://") {
         Some(("https", rest)) => (Scheme::Https, rest),
         Some(("http", rest)) => (Scheme::Http, rest),
-        Some(_) => return Err("only the schemes https and http are known"),
+        Some(("wss", rest)) => (Scheme::Wss, rest),
+        Some(("ws", rest)) => (Scheme::Ws, rest),
+        Some(_) => return Err("only the schemes https, http, wss and ws are known"),
         None => return Err("the scheme is missing"),
     };
     let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -96,10 +118,7 @@ fn parse(text: &str) -> Result<HostPattern, &'static str> {
         // The stand-in is https whatever the pattern's scheme is: an absent port is 443 there.
         (false, Some(port)) => Port::Exactly(port),
         (false, None) if has_port(rest) => Port::Exactly(443),
-        (false, None) => Port::Exactly(match scheme {
-            Scheme::Http => 80,
-            Scheme::Https => 443,
-        }),
+        (false, None) => Port::Exactly(scheme.usual_port()),
     };
     Ok(HostPattern { scheme, host, port })
 }
@@ -115,10 +134,7 @@ impl HostPattern {
     /// Whether `url` (already parsed, so its host is in normal form) is covered.
     #[must_use]
     pub fn matches(&self, url: &Url) -> bool {
-        let scheme_ok = match self.scheme {
-            Scheme::Http => url.scheme() == "http",
-            Scheme::Https => url.scheme() == "https",
-        };
+        let scheme_ok = url.scheme() == self.scheme.name();
         let port_ok = match self.port {
             Port::Any => true,
             Port::Exactly(port) => url.port_or_known_default() == Some(port),
@@ -134,7 +150,7 @@ impl HostPattern {
     /// The pattern that covers just the origin of `url`.
     ///
     /// # Errors
-    /// When `url` is no http(s) URL with a host.
+    /// When `url` is no http(s) or ws(s) URL with a host.
     pub fn origin_of(url: &str) -> Result<Self, HostPatternError> {
         let fail = |why| HostPatternError { found: url.chars().take(200).collect(), why };
         let parsed = Url::parse(url).map_err(|_| fail("it is not a URL"))?;
@@ -148,10 +164,7 @@ impl HostPattern {
 
 impl fmt::Display for HostPattern {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, usual) = match self.scheme {
-            Scheme::Http => ("http", 80),
-            Scheme::Https => ("https", 443),
-        };
+        let (scheme, usual) = (self.scheme.name(), self.scheme.usual_port());
         write!(formatter, "{scheme}://")?;
         match &self.host {
             Host::Any => formatter.write_str("*")?,
@@ -195,6 +208,9 @@ mod tests {
         assert!(!covers("https://*", "https://anything.example:8443/"));
         assert!(covers("https://*:*", "https://anything.example:8443/"));
         assert!(!covers("https://*", "http://anything.example/"));
+        assert!(covers("wss://gateway.example", "wss://gateway.example/?v=10"));
+        assert!(!covers("https://gateway.example", "wss://gateway.example/"));
+        assert!(!covers("wss://gateway.example", "ws://gateway.example/"));
     }
 
     #[test]

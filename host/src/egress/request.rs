@@ -63,6 +63,20 @@ fn check_url(uri: &Uri) -> Result<Url, FetchError> {
     Ok(url)
 }
 
+/// The URL of a websocket.
+pub(super) fn check_socket_url(text: &str) -> Result<Url, FetchError> {
+    check_url_length(text.len())?;
+    let mut url = Url::parse(text).map_err(|_| invalid("the URL is not valid"))?;
+    if !matches!(url.scheme(), "wss" | "ws") || !url.has_host() {
+        return Err(invalid("the URL does not begin with wss:// or ws:// and a host"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(invalid("the URL has a user name or a password: use an authorization header"));
+    }
+    url.set_fragment(None);
+    Ok(url)
+}
+
 fn check_url_length(bytes: usize) -> Result<(), FetchError> {
     if bytes <= limits::EGRESS_URL_BYTES_MAX {
         return Ok(());
@@ -79,7 +93,7 @@ pub(super) fn check_sizes(url: &Url, headers: &HeaderMap) -> Result<(), FetchErr
     check_header_bytes(headers)
 }
 
-fn check_headers(headers: &HeaderMap) -> Result<(), FetchError> {
+pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), FetchError> {
     if let Some(name) = headers.keys().find(|name| is_forbidden(name)) {
         return Err(FetchError::Invalid(format!("the header \"{name}\" is the host's to set")));
     }

@@ -9,9 +9,12 @@ use bytes::Bytes;
 
 use super::observer::Observer;
 use crate::{
-    egress::{BindingEgress, FetchError},
+    egress::{BindingEgress, FetchError, Socket},
     ids::PluginName,
 };
+
+/// The status of a handshake that worked.
+const SWITCHING_PROTOCOLS: u16 = 101;
 
 /// Both ways of a guest to send a request, `http.fetch` and `wasi:http`, lead through here.
 #[derive(Clone)]
@@ -82,6 +85,18 @@ impl Door {
         }
         self.observer.fetched(&self.plugin, told);
         answer
+    }
+
+    /// Opens a websocket; counted like a request, with the status of its handshake.
+    pub(super) async fn connect(
+        &self,
+        url: &str,
+        headers: &[(String, String)],
+        timeout: Duration,
+    ) -> Result<Socket, FetchError> {
+        let opened = self.egress.connect(url, headers, timeout).await;
+        self.observer.fetched(&self.plugin, opened.as_ref().map(|_| SWITCHING_PROTOCOLS));
+        opened
     }
 
     /// Whom the call that is over has spoken to; the next one begins with nobody.
