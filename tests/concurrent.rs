@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::kit::{Answer, Folder, Provider, TestHost, fixture};
+use crate::kit::{Answer, Folder, KEY_A, Provider, TestHost, fixture};
 
 /// A host with the fixture as tenant A's channel `guest`, which has one instance; each message is
 /// tried once.
@@ -33,7 +33,7 @@ async fn hand_over(host: &TestHost, count: usize) -> Vec<String> {
         .collect();
     for batch in messages.chunks(100) {
         let body = json!({ "notifications": batch });
-        let answer = host.call("POST", "/notifications/batch").json(&body).send().await;
+        let answer = host.call("POST", "/notifications/batch").key(KEY_A).json(&body).send().await;
         assert!(answer.status < 300, "{answer:?}");
         let results = answer.json["results"].as_array().unwrap();
         ids.extend(results.iter().map(|result| result["id"].as_str().unwrap().to_owned()));

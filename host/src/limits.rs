@@ -239,6 +239,14 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest silence inside the answer's body.
 pub const BETWEEN_BYTES_TIMEOUT: Duration = Duration::from_secs(5);
+/// A message of a websocket, in both directions.
+pub const SOCKET_MESSAGE_BYTES_MAX: usize = MIB;
+/// The longest wait for a websocket's connection, TLS and handshake.
+pub const SOCKET_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest wait to get a websocket's goodbye out.
+pub const SOCKET_CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Websockets of one instance: the one in use, the one that takes over, and the ones that close.
+pub const SOCKETS_PER_INSTANCE_MAX: usize = 4;
 /// An outbound request's body.
 pub const EGRESS_REQUEST_BYTES_MAX: usize = MIB;
 /// An answer's body.

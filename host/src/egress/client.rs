@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use reqwest::{Client, redirect};
+use reqwest::{Client, ClientBuilder, redirect};
 use rustls::{
     ClientConfig,
     client::Resumption,
@@ -95,16 +95,28 @@ impl Pool {
         if let Some(client) = &shared.client {
             return client.clone();
         }
-        let client = self.open();
+        let client = self.open(self.tls.clone(), |builder| builder);
         if shared.channels > 0 {
             shared.client = Some(client.clone());
         }
         client
     }
 
-    fn open(&self) -> Result<Client, String> {
-        Client::builder()
-            .tls_backend_preconfigured(self.tls.clone())
+    /// A client whose connections become websockets: for one, that is, since such a connection does
+    /// not come back.
+    pub(super) fn upgrading(&self) -> Result<Client, String> {
+        let mut tls = self.tls.clone();
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        self.open(tls, |builder| builder.http1_only().pool_max_idle_per_host(0))
+    }
+
+    fn open(
+        &self,
+        tls: ClientConfig,
+        more: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    ) -> Result<Client, String> {
+        let builder = Client::builder()
+            .tls_backend_preconfigured(tls)
             .dns_resolver(self.resolver.clone())
             .redirect(redirect::Policy::none())
             // What may be sent again is decided in `wire`.
@@ -116,7 +128,8 @@ impl Pool {
             .pool_max_idle_per_host(limits::EGRESS_IDLE_PER_HOST)
             .pool_idle_timeout(limits::EGRESS_IDLE_TIMEOUT)
             .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
-            .tcp_nodelay(true)
+            .tcp_nodelay(true);
+        more(builder)
             .build()
             .map_err(|error| format!("no HTTP client could be made: {}", error.without_url()))
     }

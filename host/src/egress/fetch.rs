@@ -147,11 +147,20 @@ impl BindingEgress {
         let deadline = Instant::now() + timeout.min(limits::SEND_WALL_MAX);
         let uri = request.uri().clone();
         let result = self.checked_fetch(request, deadline, tell).await;
+        self.judged(result, uri.host().unwrap_or_default())
+    }
+
+    /// The result of something for `host`, with a refusal counted and no secret in its text.
+    pub(super) fn judged<T>(
+        &self,
+        result: Result<T, FetchError>,
+        host: &str,
+    ) -> Result<T, FetchError> {
         result.map_err(|error| {
             if matches!(error, FetchError::Denied(_) | FetchError::SecretDenied(_)) {
                 self.counters.denied.fetch_add(1, Ordering::Relaxed);
             }
-            error.map_text(|text| self.clean_text(text, uri.host().unwrap_or_default()))
+            error.map_text(|text| self.clean_text(text, host))
         })
     }
 
@@ -173,12 +182,7 @@ impl BindingEgress {
     ) -> Result<Response<Bytes>, FetchError> {
         // A request that is refused may not have got as far as a URL.
         let uri = request.uri().clone();
-        let told = |refused: Refused| {
-            let Refused { reason, secret, lacks_grant, error } = refused;
-            let origin = origin_of(&uri).filter(|origin| !self.vault.is_in_host(origin));
-            tell(Denial { reason, origin, secret, lacks_grant, enforced: true });
-            error
-        };
+        let told = |refused: Refused| self.told(refused, origin_of(&uri), tell);
         let request = self.admit(request, tell).map_err(&told)?;
         let client = self.pool.client().map_err(FetchError::Unreachable)?;
         let _slot = self.slot(deadline).await?;
@@ -192,6 +196,19 @@ impl BindingEgress {
         self.count_in(&response);
         self.clean(&mut response);
         Ok(response)
+    }
+
+    /// What the guest hears of a refusal of something for `origin`, after `tell` has heard of it.
+    pub(super) fn told(
+        &self,
+        refused: Refused,
+        origin: Option<String>,
+        tell: Tell<'_>,
+    ) -> FetchError {
+        let Refused { reason, secret, lacks_grant, error } = refused;
+        let origin = origin.filter(|origin| !self.vault.is_in_host(origin));
+        tell(Denial { reason, origin, secret, lacks_grant, enforced: true });
+        error
     }
 
     /// The request that [`Self::fetch`] would send for this one, secrets and all, without sending it.
@@ -212,7 +229,16 @@ impl BindingEgress {
     /// Everything that is decided before a connection is looked for, secrets put in last.
     fn admit(&self, request: Request<Bytes>, tell: Tell<'_>) -> Result<Checked, Refused> {
         let mut request = Checked::new(request)?;
-        let host = request.url.host_str().unwrap_or_default();
+        self.permits_origin(&request.url, tell)?;
+        substitute(&self.vault, &mut request.url, &mut request.headers, &mut request.body)?;
+        check_sizes(&request.url, &request.headers)?;
+        self.check_literal(&request.url)?;
+        Ok(request)
+    }
+
+    /// Whether the origin may be reached.
+    pub(super) fn permits_origin(&self, url: &Url, tell: Tell<'_>) -> Result<(), Refused> {
+        let host = url.host_str().unwrap_or_default();
         if self.vault.find(host.as_bytes()).is_some() {
             return Err(Refused::invalid(
                 DenialReason::Malformed,
@@ -220,13 +246,16 @@ impl BindingEgress {
                  the query only",
             ));
         }
-        if let Err(denied) = self.policy.permits(&request.url) {
-            self.lacking(denied, tell)?;
+        match self.policy.permits(url) {
+            Ok(()) => Ok(()),
+            Err(denied) => self.lacking(denied, tell),
         }
-        substitute(&self.vault, &mut request.url, &mut request.headers, &mut request.body)?;
-        check_sizes(&request.url, &request.headers)?;
-        self.check_literal(&request.url)?;
-        Ok(request)
+    }
+
+    /// The client for a handshake, which is HTTP/1.1.
+    pub(super) fn upgrading_client(&self) -> Result<reqwest::Client, FetchError> {
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        self.pool.upgrading().map_err(FetchError::Unreachable)
     }
 
     /// What comes of a missing ask or grant: a denial, unless it is the grant and that is only
@@ -245,7 +274,7 @@ impl BindingEgress {
     }
 
     /// An address in the URL is not resolved, so the resolver does not get to judge it.
-    fn check_literal(&self, url: &Url) -> Result<(), Refused> {
+    pub(super) fn check_literal(&self, url: &Url) -> Result<(), Refused> {
         let host = url.host_str().unwrap_or_default();
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let Ok(address) = bare.parse() else { return Ok(()) };

@@ -13,6 +13,7 @@ mod derived;
 mod error;
 mod escape;
 mod fetch;
+mod frames;
 mod guard;
 mod jwt;
 mod pattern;
@@ -26,6 +27,7 @@ mod smtp;
 mod substitute;
 #[cfg(test)]
 mod tests;
+mod websocket;
 mod wire;
 
 pub use address::{AddressRange, AddressRangeError};
@@ -43,3 +45,9 @@ pub use signing::{KeyEncoding, SignatureAlgorithm};
 pub use smtp::{
     Acceptance, Credentials, Mechanism, Phase, Refusal, Reply, Server, SmtpError, Submission, Tls,
 };
+pub use websocket::{Socket, SocketError, SocketMessage};
+
+/// `text` without what is beyond so many bytes, never inside a character.
+fn cut(text: &str, bytes_max: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes_max)).unwrap_or_default()
+}

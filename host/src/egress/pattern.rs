@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 use reqwest::Url;
 
 /// An origin or a set of origins: `https://discord.com`, `https://*.example.com`,
-/// `http://127.0.0.1:8080`, `https://*`.
+/// `http://127.0.0.1:8080`, `https://*`; for websockets `wss://gateway.discord.gg`.
 ///
 /// A pattern without a port covers the scheme's own port only (443 or 80); `:*` covers all. A
 /// wildcard stands for one or more whole labels in front of the rest, never for a part of one.
@@ -27,6 +27,8 @@ enum Scheme {
     Https,
     Smtp,
     SmtpPlaintext,
+    Ws,
+    Wss,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -94,8 +96,10 @@ fn parse(text: &str) -> Result<HostPattern, &'static str> {
         Some(("http", rest)) => (Scheme::Http, rest),
         Some(("smtp", rest)) => (Scheme::Smtp, rest),
         Some(("smtp+plaintext", rest)) => (Scheme::SmtpPlaintext, rest),
+        Some(("wss", rest)) => (Scheme::Wss, rest),
+        Some(("ws", rest)) => (Scheme::Ws, rest),
         Some(_) => {
-            return Err("only the schemes https, http, smtp and smtp+plaintext are known");
+            return Err("only the schemes https, http, wss, ws, smtp and smtp+plaintext are known");
         }
         None => return Err("the scheme is missing"),
     };
@@ -151,14 +155,16 @@ impl Scheme {
             Self::Https => "https",
             Self::Smtp => "smtp",
             Self::SmtpPlaintext => "smtp+plaintext",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
         }
     }
 
     /// What an absent port means.
     const fn usual_port(self) -> Port {
         match self {
-            Self::Http => Port::Exactly(80),
-            Self::Https => Port::Exactly(443),
+            Self::Http | Self::Ws => Port::Exactly(80),
+            Self::Https | Self::Wss => Port::Exactly(443),
             Self::Smtp | Self::SmtpPlaintext => Port::Submission,
         }
     }
@@ -219,7 +225,7 @@ impl HostPattern {
     /// The pattern that covers just the origin of `url`.
     ///
     /// # Errors
-    /// When `url` is no http(s) URL with a host.
+    /// When `url` is no http(s) or ws(s) URL with a host.
     pub fn origin_of(url: &str) -> Result<Self, HostPatternError> {
         let fail = |why| HostPatternError::origin(url, why);
         let parsed = Url::parse(url).map_err(|_| fail("it is not a URL"))?;
@@ -285,6 +291,9 @@ mod tests {
         assert!(!covers("https://*", "https://anything.example:8443/"));
         assert!(covers("https://*:*", "https://anything.example:8443/"));
         assert!(!covers("https://*", "http://anything.example/"));
+        assert!(covers("wss://gateway.example", "wss://gateway.example/?v=10"));
+        assert!(!covers("https://gateway.example", "wss://gateway.example/"));
+        assert!(!covers("wss://gateway.example", "ws://gateway.example/"));
     }
 
     #[test]

@@ -73,6 +73,22 @@ fn check_url(uri: &Uri) -> Result<Url, Refused> {
     Ok(url)
 }
 
+/// The URL of a websocket.
+pub(super) fn check_socket_url(text: &str) -> Result<Url, Refused> {
+    check_url_length(text.len())?;
+    let mut url = Url::parse(text).map_err(|_| malformed("the URL is not valid"))?;
+    if !matches!(url.scheme(), "wss" | "ws") || !url.has_host() {
+        return Err(malformed("the URL does not begin with wss:// or ws:// and a host"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(malformed(
+            "the URL has a user name or a password: use an authorization header",
+        ));
+    }
+    url.set_fragment(None);
+    Ok(url)
+}
+
 fn check_url_length(bytes: usize) -> Result<(), Refused> {
     if bytes <= limits::EGRESS_URL_BYTES_MAX {
         return Ok(());
@@ -89,7 +105,7 @@ pub(super) fn check_sizes(url: &Url, headers: &HeaderMap) -> Result<(), Refused>
     check_header_bytes(headers)
 }
 
-fn check_headers(headers: &HeaderMap) -> Result<(), Refused> {
+pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Refused> {
     if let Some(name) = headers.keys().find(|name| is_forbidden(name)) {
         return Err(Refused::invalid(
             DenialReason::Header,

@@ -36,6 +36,20 @@ pub(super) fn substitute(
     Ok(())
 }
 
+/// A text that is sent to `url` by itself: secrets are escaped as inside a JSON string. None: there
+/// is nothing to replace.
+///
+/// # Errors
+/// As [`substitute`].
+pub(super) fn substitute_text(
+    vault: &Vault,
+    url: &Url,
+    text: &[u8],
+    bytes_max: usize,
+) -> Result<Option<Vec<u8>>, Refused> {
+    Job { vault, to: url.clone() }.replace(text, escape::json, bytes_max, "message")
+}
+
 struct Job<'a> {
     vault: &'a Vault,
     to: Url,

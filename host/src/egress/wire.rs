@@ -247,7 +247,7 @@ impl Failure {
     }
 }
 
-fn explain_http(error: &reqwest::Error, sent: bool, origin: &str) -> FetchError {
+pub(super) fn explain_http(error: &reqwest::Error, sent: bool, origin: &str) -> FetchError {
     if let Some(denied) = denied(error) {
         return FetchError::Denied(denied);
     }

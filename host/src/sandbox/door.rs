@@ -9,12 +9,16 @@ use bytes::Bytes;
 
 use super::observer::Observer;
 use crate::{
-    egress::{BindingEgress, Denial, DenialReason, FetchError},
+    egress::{BindingEgress, Denial, DenialReason, FetchError, Socket},
     ids::PluginName,
     store::Lane,
 };
 
-/// All ways of a guest to the outside, `http.fetch`, `wasi:http` and `smtp`, lead through here.
+/// The status of a handshake that worked.
+const SWITCHING_PROTOCOLS: u16 = 101;
+
+/// All ways of a guest to the outside, `http.fetch`, `wasi:http`, `smtp` and `websocket`, lead
+/// through here.
 #[derive(Clone)]
 pub(super) struct Door {
     pub(super) egress: Arc<BindingEgress>,
@@ -137,6 +141,18 @@ impl Door {
         let mut last = self.lock();
         last.host = Some(host);
         last.failed = Some(failed);
+    }
+
+    /// Opens a websocket; counted like a request, with the status of its handshake.
+    pub(super) async fn connect(
+        &self,
+        url: &str,
+        headers: &[(String, String)],
+        timeout: Duration,
+    ) -> Result<Socket, FetchError> {
+        let opened = self.egress.connect(url, headers, timeout, &self.tell()).await;
+        self.observer.fetched(&self.plugin, opened.as_ref().map(|_| SWITCHING_PROTOCOLS));
+        opened
     }
 
     /// Whom the call that is over has spoken to; the next one begins with nobody.

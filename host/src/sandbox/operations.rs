@@ -1,7 +1,7 @@
 //! What a guest of the async flavour starts in one turn and hears of in a later one: requests, timers
 //! and the like. An import puts a future here; the instance's worker polls it.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
@@ -14,6 +14,7 @@ use super::{
     },
     door::Door,
     imports::{inbound, outbound, unanswered},
+    sockets::Sockets,
     state::InstanceState,
 };
 use crate::{config::PluginLimits, limits};
@@ -43,6 +44,7 @@ pub(super) struct Operations {
     calls: HashMap<u32, Call>,
     /// For which call the guest is working now.
     current: Option<u32>,
+    pub(super) sockets: Arc<Sockets>,
 }
 
 /// A call that an instance is working on.
@@ -61,6 +63,7 @@ impl Operations {
             orders: Vec::new(),
             calls: HashMap::new(),
             current: None,
+            sockets: Arc::default(),
         }
     }
 
