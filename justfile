@@ -30,6 +30,7 @@ ci: setup fmt-check check-locks check-wit build-plugins build-fixtures lint chec
 peers: setup build-plugins
     cargo build --package conductor --bin conductor
     @scripts/peers
+    @scripts/peers-chat
     @scripts/peers-email
 
 # Proves docs/RELIABILITY.md at length, by ROUNDS of kills and the rest in proportion; `test` does so in short

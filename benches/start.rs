@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context as _, Result, anyhow};
 use conductor::{
     clock::Clock,
-    egress::{Egress, FetchError},
+    egress::{Denial, Egress, FetchError},
     envelope::Envelope,
     generation::Generation,
     ids::{NotificationId, PluginName, TenantId},
@@ -109,6 +109,8 @@ impl Observer for Nobody {
     fn instance_started(&self, _plugin: &PluginName) {}
     fn call(&self, _plugin: &PluginName, _usage: &Usage) {}
     fn fetched(&self, _plugin: &PluginName, _answer: std::result::Result<u16, &FetchError>) {}
+    fn denied(&self, _lane: &Lane, _plugin: &PluginName, _denial: &Denial) {}
+    fn revealed(&self, _lane: &Lane, _plugin: &PluginName, _secret: &str, _granted: bool) {}
     fn fault(&self, _plugin: &PluginName, _kind: FaultKind) {}
     fn quarantined(&self, _lane: &Lane, _plugin: &PluginName, _fault: &Fault) -> Box<dyn Send> {
         Box::new(())

@@ -134,6 +134,46 @@ pub const POISON_FAULTS: u32 = 3;
 /// forgotten and counted anew.
 pub const POISON_SUSPECTS_MAX: usize = 4_096;
 
+// --- the sandbox: the async flavour ------------------------------------------------------------
+
+/// Sends at the same time in one instance of the async flavour unless `limits.in_flight_max` says
+/// otherwise: a trap ends all of them, and all of them share one core.
+pub const IN_FLIGHT_PER_INSTANCE_DEFAULT: usize = 64;
+/// The ceiling of `limits.in_flight_max`.
+pub const IN_FLIGHT_PER_INSTANCE_MAX: usize = 1_024;
+/// Operations (requests, timers, waits for a websocket) of one instance at the same time: some for
+/// each send that may be in flight.
+pub const OPERATIONS_PER_INSTANCE_MAX: usize = 4_096;
+/// The longest `sleep` of a guest; what is longer is cut. The heartbeats and pauses that providers
+/// ask for are below.
+pub const GUEST_SLEEP_MAX: Duration = Duration::from_hours(24);
+/// Events that a guest is given in one turn, so that the first of them are not kept waiting by the
+/// last …
+pub const TURN_EVENTS_MAX: usize = 256;
+/// … and the bytes in them: they are copied into its memory at once.
+pub const TURN_BYTES_MAX: usize = 4 * MIB;
+/// What an instance of the async flavour may compute at the most, in multiples of `cpu_ms`: it begins
+/// with one, and gets one for each send.
+pub const CPU_ALLOWANCE_MAX: u32 = 16;
+/// Beside these it gets this part of the time that passes, for a connection that lives on: a
+/// heartbeat takes less than a thousandth, and what spins is stopped.
+pub const CPU_ALLOWANCE_PER_WALL: f64 = 0.1;
+/// Sends after which an instance of the async flavour is replaced (the same reason as
+/// [`INSTANCE_CALLS_MAX`], for an instance that does the work of 64).
+pub const ASYNC_INSTANCE_CALLS_MAX: u32 = 64_000;
+/// Connected plugins that are being started at the same time: after a start of the host each of
+/// them opens its connection.
+pub const CONNECTIONS_STARTING_MAX: usize = 16;
+/// How often a connected plugin is asked how it is: `/health` tells what it said last.
+pub const CONNECTION_HEALTH_EVERY: Duration = Duration::from_secs(5);
+/// The pause before a connected plugin whose connection ended is started again: first …
+pub const RECONNECT_BACKOFF_FIRST: Duration = Duration::from_secs(1);
+/// … and longest.
+pub const RECONNECT_BACKOFF_MAX: Duration = Duration::from_mins(5);
+/// A connected plugin that ran for so long has shown that it works: the next pause is the first
+/// again.
+pub const RECONNECT_PROVEN: Duration = Duration::from_mins(1);
+
 /// A component file.
 pub const WASM_FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Components compiled at the same time: compiling is CPU work of seconds, and one core stays free.
@@ -403,6 +443,24 @@ pub const GROUP_COMMIT_OPS_MAX: usize = 1_024;
 pub const GROUP_COMMIT_BYTES_MAX: usize = 4 * MIB;
 /// Operations waiting for the store's writer; the next one is refused.
 pub const STORE_QUEUE_OPS_MAX: usize = 16_384;
+
+/// A security event of one channel about one thing is written once in this time, with how often it
+/// happened: a plugin in a loop must not fill the trail.
+pub const SECURITY_EVENTS_EVERY: Duration = Duration::from_secs(60);
+/// What is told apart within that time: more channels at once would be an attack on the table.
+pub const SECURITY_NEWS_MAX: usize = 1_024;
+/// Of these, what one channel may take before the rest of it is summed up: enough for each of its
+/// providers.
+pub const SECURITY_NEWS_PER_CHANNEL: usize = 8;
+/// What is shown of an origin: the longest name has 253 bytes, and there are scheme and port.
+pub const SECURITY_ORIGIN_BYTES_MAX: usize = 280;
+/// Alarms that `/health` remembers: enough to see which channels they are about.
+pub const SECURITY_ALARMS_MAX: usize = 50;
+/// How long an alarm makes `/health` say degraded: long enough for whoever looks every few minutes.
+pub const SECURITY_ALARM_FOR: Duration = Duration::from_secs(15 * 60);
+/// Origins of a plugin that are shown as not granted: more than a plugin with a short list of hosts
+/// has; one that needs more takes a wildcard.
+pub const NOT_GRANTED_ORIGINS_MAX: usize = 32;
 
 // --- configuration and reload ----------------------------------------------------------------
 

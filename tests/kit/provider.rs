@@ -60,6 +60,12 @@ impl Reply {
         self
     }
 
+    /// With a body that says nothing about itself.
+    pub(crate) fn body(mut self, body: &str) -> Self {
+        body.clone_into(&mut self.body);
+        self
+    }
+
     /// With a body.
     pub(crate) fn json(mut self, body: &Value) -> Self {
         self.body = body.to_string();

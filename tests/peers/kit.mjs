@@ -88,6 +88,24 @@ export function npm(name, version) {
     return done.status === 0 ? inside : undefined;
 }
 
+// A virtual environment with a package from PyPI, made once and whole or not at all; answers its bin.
+export function pip(name, version) {
+    const target = path.join(caches, "conductor/peers", `${name}-${version}`);
+    const marker = path.join(target, "complete");
+    if (!fs.existsSync(marker)) {
+        console.error(`peers: installing ${name} ${version} (once)`);
+        fs.rmSync(target, { recursive: true, force: true });
+        const run = (command, ...args) => spawnSync(command, args,
+            { stdio: ["ignore", "inherit", "inherit"] }).status === 0;
+        if (!run("python3", "-m", "venv", target)) return undefined;
+        if (!run(path.join(target, "bin/pip"), "install", "--quiet", `${name}==${version}`)) {
+            return undefined;
+        }
+        fs.writeFileSync(marker, "");
+    }
+    return path.join(target, "bin");
+}
+
 // Starts a program and waits until its output matches; answers the match and the output so far.
 export async function start(command, args, ready, env = {}) {
     const child = spawn(command, args, {
@@ -149,8 +167,8 @@ export async function front(target) {
             const { method, url, headers } = request;
             const entry = { method, url, headers, body: body.toString() };
             seen.push(entry);
-            const own = method === "POST" && scripted.shift();
-            if (own) {
+            const own = method !== "GET" && scripted.shift();
+            if (own && !own.lost) {
                 entry.status = own.status;
                 response.writeHead(own.status, own.headers ?? {});
                 response.end(own.body === undefined ? "" : JSON.stringify(own.body));
@@ -160,6 +178,8 @@ export async function front(target) {
                 method, headers: { ...headers, host: new URL(target).host },
             }, (answer) => {
                 entry.status = answer.statusCode;
+                // It arrived, and nobody hears so.
+                if (own) return request.socket.destroy();
                 response.writeHead(answer.statusCode, answer.headers);
                 answer.pipe(response);
             });

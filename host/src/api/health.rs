@@ -3,7 +3,10 @@
 //! Anybody may ask, so the open answer names plugins and counts things, and names no tenant, channel
 //! or cause. The operator's key opens the rest.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use axum::{
     body::Body,
@@ -21,10 +24,14 @@ use super::{
     problem::Problem,
 };
 use crate::{
+    config::GrantMode,
+    egress::HostPattern,
     generation::Generation,
-    limits::UNAVAILABLE_RETRY_AFTER,
+    ids::PluginName,
+    limits::{SECURITY_ALARM_FOR, UNAVAILABLE_RETRY_AFTER},
     observe::{
-        BindingReport, BreakerReport, BreakersReport, ReloadOutcome, ReloadReport, TaskFailure,
+        BindingReport, BreakerReport, BreakersReport, ReloadOutcome, ReloadReport, SecurityAlarm,
+        TaskFailure,
     },
     store::{Counters, Health},
 };
@@ -71,6 +78,12 @@ pub(super) struct HealthView {
     /// Some of them (operators only).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     open_breakers: Vec<BreakerView>,
+    /// How many security alarms there were lately: plugins that tried to send or read a secret that
+    /// they may not.
+    security_alarm_count: usize,
+    /// What they were, the newest last (operators only).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    security_alarms: Vec<AlarmView>,
     /// Background tasks that ended although they should not have.
     tasks_ended: Vec<TaskView>,
     /// How many notifications are in each state.
@@ -109,6 +122,29 @@ struct PluginView {
     /// Why it failed (operators only).
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+    /// enforce, or report-only: then it reaches every host that its manifest asks for.
+    grants: &'static str,
+    /// Origins that it wanted and that are not granted, of those seen since the start (operators
+    /// only).
+    #[serde(skip_serializing_if = "Vec::is_empty", rename = "notGranted")]
+    not_granted: Vec<String>,
+}
+
+/// What a plugin did that an honest one does not.
+#[derive(Serialize, utoipa::ToSchema)]
+struct AlarmView {
+    /// When.
+    at: String,
+    /// Whose channel.
+    tenant: String,
+    /// Which channel.
+    channel: String,
+    /// Its plugin.
+    plugin: String,
+    /// secret-denied or reveal-denied.
+    what: &'static str,
+    /// In a sentence.
+    detail: String,
 }
 
 /// A channel that is not well.
@@ -218,7 +254,10 @@ fn look(
     let reload_ok = board.last_reload.as_ref().is_none_or(|reload| {
         matches!(reload.outcome, ReloadOutcome::Unchanged | ReloadOutcome::Applied)
     });
-    let is_well = store == "ok"
+    let since = shared.api.clock.now().before(SECURITY_ALARM_FOR);
+    let alarms: Vec<_> = board.security_alarms.iter().filter(|alarm| alarm.at >= since).collect();
+    let is_well = alarms.is_empty()
+        && store == "ok"
         && totals.is_some()
         && reload_ok
         && generation.problems.is_empty()
@@ -238,11 +277,13 @@ fn look(
         problem_count: problems.len(),
         problems: if admin { problems } else { Vec::new() },
         last_reload: board.last_reload.map(|reload| ReloadView::of(reload, admin)),
-        plugins: plugins(generation, admin),
+        plugins: plugins(generation, &board.not_granted, admin),
         bindings,
         unwell: unwell.map(BindingView::of).collect(),
         breakers: BTreeMap::new(),
         open_breakers: Vec::new(),
+        security_alarm_count: alarms.len(),
+        security_alarms: alarms.into_iter().filter(|_| admin).map(AlarmView::of).collect(),
         tasks_ended: board
             .task_failures
             .into_iter()
@@ -252,12 +293,16 @@ fn look(
     }
 }
 
-fn plugins(generation: &Generation, admin: bool) -> Vec<PluginView> {
+fn plugins(
+    generation: &Generation,
+    seen: &BTreeMap<PluginName, BTreeSet<String>>,
+    admin: bool,
+) -> Vec<PluginView> {
     generation
         .config
         .plugins
-        .keys()
-        .map(|name| {
+        .iter()
+        .map(|(name, config)| {
             let loaded = generation.plugins.get(name);
             let failure = generation.plugin_failures.get(name);
             PluginView {
@@ -270,9 +315,36 @@ fn plugins(generation: &Generation, admin: bool) -> Vec<PluginView> {
                 version: loaded.map(|plugin| manifest_of(plugin).version.to_string()),
                 digest: loaded.map(|plugin| digest_of(plugin).to_string()),
                 why: failure.filter(|_| admin).cloned(),
+                grants: match config.grants.mode {
+                    GrantMode::Enforce => "enforce",
+                    GrantMode::ReportOnly => "report-only",
+                },
+                not_granted: match seen.get(name) {
+                    Some(seen) if admin => not_granted(seen, &config.grants.hosts),
+                    _ => Vec::new(),
+                },
             }
         })
         .collect()
+}
+
+/// What is not granted now: it may have been added since.
+fn not_granted(seen: &BTreeSet<String>, hosts: &[HostPattern]) -> Vec<String> {
+    let is_granted = |origin: &str| hosts.iter().any(|host| host.covers_origin(origin));
+    seen.iter().filter(|origin| !is_granted(origin)).cloned().collect()
+}
+
+impl AlarmView {
+    fn of(alarm: &SecurityAlarm) -> Self {
+        Self {
+            at: alarm.at.rfc3339(),
+            tenant: alarm.tenant.to_string(),
+            channel: alarm.channel.to_string(),
+            plugin: alarm.plugin.to_string(),
+            what: alarm.what,
+            detail: alarm.detail.clone(),
+        }
+    }
 }
 
 impl HealthView {

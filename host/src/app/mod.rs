@@ -5,6 +5,7 @@ mod listen;
 mod observers;
 mod operate;
 pub mod report;
+mod security;
 mod signals;
 mod trail;
 
@@ -35,6 +36,7 @@ use crate::{
 };
 
 pub use listen::Listen;
+use security::SecurityDesk;
 use signals::{Signals, Told};
 use trail::Trail;
 
@@ -97,11 +99,13 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
     let listener = options.listen.bind().await.map_err(Error::Listen)?;
     let (triggers, triggered) = mpsc::channel(64);
     let (trail, events) = Trail::new();
+    let security = SecurityDesk::new(clock.clone(), trail.clone(), Arc::clone(&health));
     let observers = observers::Observers::new(
         Arc::clone(&metrics),
         Arc::clone(&health),
         triggers.clone(),
-        trail,
+        trail.clone(),
+        security.clone(),
     );
 
     let engine =
@@ -131,6 +135,8 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
     let storage = open_store(&options, &clock)?;
     let current = Arc::new(Current::new(Arc::new(first)));
     observers.published(&current.load());
+    observers.unenforced(&current.load());
+    tasks.spawn("security", security::run(security));
     trail::host(&*storage.store, format!("started, version {}", env!("CARGO_PKG_VERSION"))).await;
     tasks.spawn("trail", trail::write(Arc::clone(&storage.store), events));
 
@@ -148,6 +154,8 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
     .start(&tasks);
     let dispatching = Arc::new(dispatching);
     observers.nudge_on_reload(&dispatching);
+    // Connections live without messages: they are opened now.
+    sandbox.adopt(&current.load());
 
     tasks.spawn(
         "reload",
@@ -352,8 +360,10 @@ pub async fn check(config_dir: PathBuf, data_dir: PathBuf) -> Result<Checked, Er
     let health = Arc::new(HealthBoard::default());
     let tasks = Tasks::new(Arc::clone(&health), clock.clone());
     let (triggers, _unused) = mpsc::channel(1);
-    let observers =
-        observers::Observers::new(Arc::new(Metrics::new()), health, triggers, Trail::new().0);
+    let trail = Trail::new().0;
+    let security = SecurityDesk::new(clock.clone(), trail.clone(), Arc::clone(&health));
+    let metrics = Arc::new(Metrics::new());
+    let observers = observers::Observers::new(metrics, health, triggers, trail, security);
     let engine =
         Engine::new().map_err(|error| start_error("the sandbox")(&format!("{error:#}")))?;
     let egress = Egress::new(&[]).map_err(|error| start_error("outbound TLS")(&error))?;

@@ -7,11 +7,11 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::trail::Trail;
+use super::{report, security::SecurityDesk, trail::Trail};
 use crate::{
     config::ThrottleScope,
     dispatch::{self, BreakerScope, Running},
-    egress::FetchError,
+    egress::{Denial, FetchError},
     generation::Generation,
     ids::PluginName,
     limits,
@@ -31,6 +31,7 @@ pub(super) struct Observers {
     health: Arc<HealthBoard>,
     triggers: mpsc::Sender<Trigger>,
     trail: Trail,
+    security: SecurityDesk,
     /// Dispatch starts after the sandbox that reports here.
     dispatching: Arc<OnceLock<Arc<Running>>>,
 }
@@ -41,8 +42,9 @@ impl Observers {
         health: Arc<HealthBoard>,
         triggers: mpsc::Sender<Trigger>,
         trail: Trail,
+        security: SecurityDesk,
     ) -> Self {
-        Self { metrics, health, triggers, trail, dispatching: Arc::default() }
+        Self { metrics, health, triggers, trail, security, dispatching: Arc::default() }
     }
 
     /// A new generation is also a reason to look at what was paused.
@@ -53,6 +55,19 @@ impl Observers {
 
     pub(super) fn published(&self, generation: &Generation) {
         self.metrics.published(generation.number, generation.since, generation.problems.len());
+    }
+
+    /// Says which plugins run without their grants being enforced: nobody should forget it.
+    pub(super) fn unenforced(&self, generation: &Generation) {
+        for plugin in report::unenforced(generation) {
+            tracing::warn!(
+                plugin = %plugin,
+                "its grants are reported and not enforced ([plugin.grants] mode = \"report-only\"): \
+                 it reaches every host that its manifest asks for"
+            );
+            let detail = format!("report-only: the grants of plugin \"{plugin}\" are not enforced");
+            self.trail.security(None, detail);
+        }
     }
 
     fn trial(&self, trial: Trial) {
@@ -125,6 +140,15 @@ impl sandbox::Observer for Observers {
         self.metrics.egress(plugin, outcome);
     }
 
+    fn denied(&self, lane: &Lane, plugin: &PluginName, denial: &Denial) {
+        self.metrics.plugin(plugin).egress_denied(denial.reason, denial.enforced);
+        self.security.denied(lane, plugin, denial);
+    }
+
+    fn revealed(&self, lane: &Lane, plugin: &PluginName, secret: &str, granted: bool) {
+        self.security.revealed(lane, plugin, secret, granted);
+    }
+
     fn proven(&self, plugin: &LoadedPlugin) {
         self.trial(Trial::Passed(plugin.name().clone(), plugin.digest()));
     }
@@ -188,6 +212,9 @@ impl reload::Observer for Observers {
         self.metrics.reload(outcome);
         self.trail.reloaded(&report.outcome);
         self.published(generation);
+        if matches!(report.outcome, Outcome::Applied { .. }) {
+            self.unenforced(generation);
+        }
         self.health.reloaded(ReloadReport { outcome, at: report.at, errors });
         if let Some(dispatching) = self.dispatching.get() {
             dispatching.nudge();

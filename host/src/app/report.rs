@@ -3,8 +3,9 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use crate::{
-    config::{Channel, Tenant},
+    config::{Channel, GrantMode, Tenant},
     generation::Generation,
+    ids::PluginName,
 };
 
 /// Tenants that are listed one by one; of more, only how many there are.
@@ -50,6 +51,13 @@ pub(super) fn started(generation: &Generation, address: SocketAddr) {
         generation = generation.number,
         "listening on http://{address}"
     );
+}
+
+/// The plugins whose grants are reported and not enforced.
+pub(crate) fn unenforced(generation: &Generation) -> Vec<&PluginName> {
+    let plugins = generation.config.plugins.values();
+    let report_only = plugins.filter(|plugin| plugin.grants.mode == GrantMode::ReportOnly);
+    report_only.map(|plugin| &plugin.name).collect()
 }
 
 fn channels(tenant: &Tenant) -> String {

@@ -1,15 +1,17 @@
-//! The host's own lines in the trail of events: starts, stops and reloads.
+//! The host's own lines in the trail of events: starts, stops, reloads, and what plugins tried.
 
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
 use crate::{
+    ids::TenantId,
     reload::Outcome,
     store::{EventKind, Lane, NewEvent, Store},
 };
 
-/// Lines that wait to be written: far more than reloads can follow each other.
+/// Lines that wait to be written: far more than reloads can follow each other, and what plugins try is
+/// summed up.
 const WAITING_MAX: usize = 256;
 
 /// Where the host's events go.
@@ -52,6 +54,17 @@ impl Trail {
         let kind = event.kind.word();
         if self.0.try_send(event).is_err() {
             tracing::error!(kind, "too many events are waiting; this one is not on record");
+        }
+    }
+}
+
+impl Trail {
+    /// Something that is worth a look, of a tenant's channel or of the host.
+    pub(super) fn security(&self, tenant: Option<TenantId>, detail: String) {
+        let kind = EventKind::Security;
+        let event = NewEvent { kind, tenant, notification: None, detail: Some(detail) };
+        if self.0.try_send(event).is_err() {
+            tracing::error!("too many events are waiting; a security event is only in the log");
         }
     }
 }

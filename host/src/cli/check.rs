@@ -67,6 +67,12 @@ fn print(checked: &Checked) {
             plugin.manifest().summary
         ));
     }
+    for plugin in app::report::unenforced(generation) {
+        console::out(&format!(
+            "warning: plugin {plugin}: its grants are reported and not enforced (mode = \
+             \"report-only\"); it reaches every host that it asks for"
+        ));
+    }
     for tenant in generation.config.tenants.values() {
         console::out(&format!("tenant {} ({})", tenant.name, tenant.id));
         for channel in tenant.channels.values() {

@@ -19,9 +19,9 @@ pub use environment::{DOTENV_FILE, Environment};
 pub use init::{InitError, InitOptions, Made, MadeKey, MadeKeys, ensure_keys, init};
 pub use load::{Loaded, load};
 pub use model::{
-    Callback, CallbackEvent, Channel, ChannelSecret, Config, Grants, ONLY_SECRET, Object,
-    OnUnknown, Origin, Plugin, PluginLimits, PluginSource, Problem, Requirement, RetryPolicy,
-    Scope, Tenant, TenantLimits, Throttle, ThrottleScope,
+    Callback, CallbackEvent, Channel, ChannelSecret, Config, GrantMode, Grants, ONLY_SECRET,
+    Object, OnUnknown, Origin, Plugin, PluginLimits, PluginSource, Problem, Requirement,
+    RetryPolicy, Scope, Tenant, TenantLimits, Throttle, ThrottleScope,
 };
 
 /// The file with the plugins.

@@ -135,6 +135,19 @@ pub struct Grants {
     /// Address ranges that are allowed although the default policy denies them (loopback, private
     /// networks).
     pub addresses: Vec<AddressRange>,
+    /// Whether `hosts` is enforced.
+    pub mode: GrantMode,
+}
+
+/// What `[plugin.grants] hosts` does with an origin that is not in it. Nothing else depends on this:
+/// what the manifest asks for, the address policy and where secrets may go are always enforced.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum GrantMode {
+    /// The request is refused.
+    #[default]
+    Enforce,
+    /// The request is reported and goes out: for finding the list of a new plugin.
+    ReportOnly,
 }
 
 /// `[plugin.limits]`, inside the bounds of [`limits`].
@@ -148,8 +161,10 @@ pub struct PluginLimits {
     pub cpu: Duration,
     /// `instances_max`: live instances of one channel.
     pub instances_max: usize,
-    /// `egress_max`: outbound requests of one channel at the same time.
-    pub egress_max: usize,
+    /// `in_flight_max`: sends at the same time in one instance of the async flavour.
+    pub in_flight_max: usize,
+    /// `egress_max`: outbound requests of one channel at the same time. None: not said.
+    pub egress_max: Option<usize>,
 }
 
 impl Default for PluginLimits {
@@ -159,7 +174,8 @@ impl Default for PluginLimits {
             wall: limits::SEND_WALL_DEFAULT,
             cpu: limits::SEND_CPU_DEFAULT,
             instances_max: limits::INSTANCES_PER_BINDING_DEFAULT,
-            egress_max: limits::EGRESS_PER_BINDING_DEFAULT,
+            in_flight_max: limits::IN_FLIGHT_PER_INSTANCE_DEFAULT,
+            egress_max: None,
         }
     }
 }

@@ -187,7 +187,7 @@ impl Scheduler {
     }
 }
 
-/// Whether a lane may go: with as many deliveries as its channel may have instances, unless
+/// Whether a lane may go: with as many deliveries as its channel's instances can take, unless
 /// something holds it back. A lane that has lost its channel gets one at a time, to find out that it
 /// has.
 fn gate(generation: &Generation, starter: &Starter, lane: &Lane, now: UnixMs) -> Gate {
@@ -198,9 +198,13 @@ fn gate(generation: &Generation, starter: &Starter, lane: &Lane, now: UnixMs) ->
         true => limits::CALLBACKS_AT_ONCE,
         false => {
             let plugin = generation.config.plugins.get(&channel.plugin);
-            let instances = plugin.map_or(1, |plugin| plugin.limits.instances_max);
+            let loaded = generation.plugins.get(&channel.plugin);
             match starter.dispatch.sandbox.gate(lane) {
-                sandbox::Gate::Open => instances,
+                sandbox::Gate::Open => match (plugin, loaded) {
+                    (Some(plugin), Some(loaded)) => loaded.in_flight_max(&plugin.limits),
+                    (Some(plugin), None) => plugin.limits.instances_max,
+                    (None, _) => 1,
+                },
                 sandbox::Gate::Probe => 1,
                 // The probe is this lane's own: its end brings the lane back.
                 sandbox::Gate::Probing => return Gate::Room(0),

@@ -13,7 +13,7 @@ use crate::{
         Callback, CallbackEvent, Channel, ChannelSecret, Config, Origin, RetryPolicy, Tenant,
         TenantLimits,
     },
-    egress::FetchError,
+    egress::{Denial, FetchError},
     envelope::{CallbackTo, Envelope, FallbackStep},
     generation::Generation,
     ids::{ChannelName, NotificationId, TenantId},
@@ -52,6 +52,8 @@ impl crate::sandbox::Observer for Nobody {
     fn released(&self, _: &Lane, _: &PluginName, _: &str) {}
     fn instance_ended(&self, _: &PluginName) {}
     fn fetched(&self, _: &PluginName, _: Result<u16, &FetchError>) {}
+    fn denied(&self, _: &Lane, _: &PluginName, _: &Denial) {}
+    fn revealed(&self, _: &Lane, _: &PluginName, _: &str, _: bool) {}
     fn proven(&self, _: &LoadedPlugin) {}
     fn probation_failed(&self, _: &LoadedPlugin, _: &Fault) {}
 }

@@ -1,10 +1,10 @@
 //! Pooled connections. A pool belongs to one plugin digest under one policy, so that a connection is
 //! never reused by code, or under rules, that it was not opened for. It closes when the last channel
-//! that uses it goes.
+//! that uses it is retired.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use reqwest::{Client, redirect};
@@ -39,7 +39,7 @@ type Key = (Digest, EgressPolicy);
 /// All pools of the process.
 pub(super) struct Pools {
     tls: ClientConfig,
-    lookups: Lookups,
+    pub(super) lookups: Lookups,
     open: Mutex<Open>,
 }
 
@@ -52,12 +52,74 @@ struct Open {
 
 /// The connections of one plugin digest under one policy.
 pub(super) struct Pool {
-    /// The text says why there is no client; every fetch then answers with it.
-    pub(super) client: Result<Client, String>,
     pub(super) guard: Arc<AddressGuard>,
+    tls: ClientConfig,
     /// The same resolver and TLS, for connections that are not HTTP's.
     pub(super) resolver: GuardedResolver,
     pub(super) mail_tls: Arc<ClientConfig>,
+    shared: Mutex<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Channels that have not been retired.
+    channels: usize,
+    /// Made at the first request. The text says why there is none; every fetch then answers with it.
+    client: Option<Result<Client, String>>,
+}
+
+impl Pool {
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A channel begins to use it.
+    fn join(&self) {
+        self.lock().channels += 1;
+    }
+
+    /// A channel is retired. With the last one the idle connections close.
+    pub(super) fn leave(&self) {
+        let mut shared = self.lock();
+        shared.channels = shared.channels.saturating_sub(1);
+        let closing = if shared.channels == 0 { shared.client.take() } else { None };
+        drop(shared);
+        // Requests under way hold what they need of it.
+        drop(closing);
+    }
+
+    /// The client with the pooled connections; one without a pool when only retired channels are
+    /// left.
+    pub(super) fn client(&self) -> Result<Client, String> {
+        let mut shared = self.lock();
+        if let Some(client) = &shared.client {
+            return client.clone();
+        }
+        let client = self.open();
+        if shared.channels > 0 {
+            shared.client = Some(client.clone());
+        }
+        client
+    }
+
+    fn open(&self) -> Result<Client, String> {
+        Client::builder()
+            .tls_backend_preconfigured(self.tls.clone())
+            .dns_resolver(self.resolver.clone())
+            .redirect(redirect::Policy::none())
+            // What may be sent again is decided in `wire`.
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .referer(false)
+            .user_agent(concat!("Conductor/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(limits::CONNECT_TIMEOUT)
+            .pool_max_idle_per_host(limits::EGRESS_IDLE_PER_HOST)
+            .pool_idle_timeout(limits::EGRESS_IDLE_TIMEOUT)
+            .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
+            .tcp_nodelay(true)
+            .build()
+            .map_err(|error| format!("no HTTP client could be made: {}", error.without_url()))
+    }
 }
 
 impl Pools {
@@ -75,6 +137,7 @@ impl Pools {
         let key = (digest, policy.clone());
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pool) = open.pools.get(&key).and_then(Weak::upgrade) {
+            pool.join();
             return pool;
         }
         // Swept each time that it has doubled: it stays within twice what is in use, and opening many
@@ -83,12 +146,13 @@ impl Pools {
             open.pools.retain(|_, pool| pool.strong_count() > 0);
             open.sweep_at = open.pools.len().saturating_mul(2).max(64);
         }
-        let pool = Arc::new(self.open_pool(policy));
+        let pool = Arc::new(self.new_pool(policy));
+        pool.join();
         open.pools.insert(key, Arc::downgrade(&pool));
         pool
     }
 
-    fn open_pool(&self, policy: &EgressPolicy) -> Pool {
+    fn new_pool(&self, policy: &EgressPolicy) -> Pool {
         let guard = Arc::new(AddressGuard::new(policy.addresses()));
         let resolver = GuardedResolver::new(Arc::clone(&guard), self.lookups.for_pool());
         let mut tls = self.tls.clone();
@@ -97,23 +161,8 @@ impl Pools {
         tls.resumption = Resumption::in_memory_sessions(limits::EGRESS_TLS_SESSIONS_PER_POOL);
         let mut mail_tls = tls.clone();
         mail_tls.alpn_protocols.clear();
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .dns_resolver(resolver.clone())
-            .redirect(redirect::Policy::none())
-            // What may be sent again is decided in `wire`.
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .referer(false)
-            .user_agent(concat!("Conductor/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(limits::CONNECT_TIMEOUT)
-            .pool_max_idle_per_host(limits::EGRESS_IDLE_PER_HOST)
-            .pool_idle_timeout(limits::EGRESS_IDLE_TIMEOUT)
-            .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
-            .tcp_nodelay(true)
-            .build()
-            .map_err(|error| format!("no HTTP client could be made: {}", error.without_url()));
-        Pool { client, guard, resolver, mail_tls: Arc::new(mail_tls) }
+        let mail_tls = Arc::new(mail_tls);
+        Pool { guard, tls, resolver, mail_tls, shared: Mutex::default() }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -21,8 +21,10 @@ use tokio::{
 use super::{
     EgressPolicy, FetchError, TlsSetupError,
     client::{Pool, Pools},
-    policy::origin_text,
+    denial::{Denial, DenialReason, Refused, Tell},
+    policy::{Denied, origin_text},
     request::{Checked, check_sizes, header_bytes, is_hop},
+    scrub::SCRUBBED,
     secrets::Vault,
     smtp::Connections,
     substitute::substitute,
@@ -37,7 +39,7 @@ use crate::{
 
 /// All outbound traffic of the process.
 pub struct Egress {
-    pools: Pools,
+    pub(super) pools: Pools,
     pub(super) patience: Patience,
     pub(super) clock: Clock,
 }
@@ -66,6 +68,7 @@ impl Egress {
         let slots_max = egress_max.clamp(1, Semaphore::MAX_PERMITS);
         Arc::new(BindingEgress {
             pool: self.pools.get(digest, &policy),
+            retired: AtomicBool::new(false),
             policy,
             vault: Vault::new(secrets, grants, self.clock.clone()),
             slots: Semaphore::new(slots_max),
@@ -87,6 +90,8 @@ pub struct BindingEgress {
     patience: Patience,
     pub(super) counters: Counters,
     pub(super) mail: Connections,
+    /// Whether it has given its share of the pool up.
+    retired: AtomicBool,
 }
 
 #[derive(Default)]
@@ -95,6 +100,7 @@ pub(super) struct Counters {
     pub(super) bytes_out: AtomicU64,
     pub(super) bytes_in: AtomicU64,
     pub(super) denied: AtomicU64,
+    unenforced: AtomicU64,
 }
 
 /// What a channel has sent and received so far.
@@ -108,6 +114,8 @@ pub struct EgressCount {
     pub bytes_in: u64,
     /// Requests that the policy refused, the refused secrets among them.
     pub denied: u64,
+    /// Requests that it would have refused if the grants were enforced (`mode = "report-only"`).
+    pub unenforced: u64,
 }
 
 impl BindingEgress {
@@ -122,29 +130,65 @@ impl BindingEgress {
         request: Request<Bytes>,
         timeout: Duration,
     ) -> Result<Response<Bytes>, FetchError> {
+        self.fetch_told(request, timeout, &|_| {}).await
+    }
+
+    /// The same, and `tell` hears of everything that the policy refused or would have refused. It is
+    /// called in between: it must not wait.
+    ///
+    /// # Errors
+    /// [`FetchError`]; its text holds no secret.
+    pub async fn fetch_told(
+        &self,
+        request: Request<Bytes>,
+        timeout: Duration,
+        tell: Tell<'_>,
+    ) -> Result<Response<Bytes>, FetchError> {
         let deadline = Instant::now() + timeout.min(limits::SEND_WALL_MAX);
-        let result = self.checked_fetch(request, deadline).await;
+        let uri = request.uri().clone();
+        let result = self.checked_fetch(request, deadline, tell).await;
         result.map_err(|error| {
             if matches!(error, FetchError::Denied(_) | FetchError::SecretDenied(_)) {
                 self.counters.denied.fetch_add(1, Ordering::Relaxed);
             }
-            error.map_text(|text| self.vault.scrub(text))
+            error.map_text(|text| self.clean_text(text, uri.host().unwrap_or_default()))
         })
+    }
+
+    /// An error's text without secrets, also where a plugin that may read one has made it the name
+    /// of a host: there it is in lower case.
+    fn clean_text(&self, text: &str, host: &str) -> String {
+        let clean = self.vault.scrub(text);
+        if host.is_empty() || !self.vault.is_in_host(host) {
+            return clean;
+        }
+        clean.replace(&host.to_ascii_lowercase(), SCRUBBED)
     }
 
     async fn checked_fetch(
         &self,
         request: Request<Bytes>,
         deadline: Instant,
+        tell: Tell<'_>,
     ) -> Result<Response<Bytes>, FetchError> {
-        let request = self.admit(request)?;
-        let client = match &self.pool.client {
-            Ok(client) => client,
-            Err(why) => return Err(FetchError::Unreachable(why.clone())),
+        // A request that is refused may not have got as far as a URL.
+        let uri = request.uri().clone();
+        let told = |refused: Refused| {
+            let Refused { reason, secret, lacks_grant, error } = refused;
+            let origin = origin_of(&uri).filter(|origin| !self.vault.is_in_host(origin));
+            tell(Denial { reason, origin, secret, lacks_grant, enforced: true });
+            error
         };
+        let request = self.admit(request, tell).map_err(&told)?;
+        let client = self.pool.client().map_err(FetchError::Unreachable)?;
         let _slot = self.slot(deadline).await?;
         self.count_out(&request);
-        let mut response = exchange(client, request, self.patience, deadline).await?;
+        let answer = exchange(&client, request, self.patience, deadline).await;
+        let mut response = answer.map_err(|error| match error {
+            // All but the address was judged before.
+            FetchError::Denied(_) => told(Refused::new(DenialReason::Address, error)),
+            other => other,
+        })?;
         self.count_in(&response);
         self.clean(&mut response);
         Ok(response)
@@ -155,8 +199,9 @@ impl BindingEgress {
     /// # Errors
     /// [`FetchError`]; its text holds no secret.
     pub fn rehearse(&self, request: Request<Bytes>) -> Result<Request<Bytes>, FetchError> {
-        let checked =
-            self.admit(request).map_err(|error| error.map_text(|text| self.vault.scrub(text)))?;
+        let checked = self
+            .admit(request, &|_| {})
+            .map_err(|refused| FetchError::from(refused).map_text(|text| self.vault.scrub(text)))?;
         let mut request = Request::new(checked.body);
         *request.method_mut() = checked.method;
         *request.uri_mut() = super::parse_url(checked.url.as_str())?;
@@ -165,31 +210,48 @@ impl BindingEgress {
     }
 
     /// Everything that is decided before a connection is looked for, secrets put in last.
-    fn admit(&self, request: Request<Bytes>) -> Result<Checked, FetchError> {
+    fn admit(&self, request: Request<Bytes>, tell: Tell<'_>) -> Result<Checked, Refused> {
         let mut request = Checked::new(request)?;
         let host = request.url.host_str().unwrap_or_default();
         if self.vault.find(host.as_bytes()).is_some() {
-            return Err(FetchError::Invalid(String::from(
+            return Err(Refused::invalid(
+                DenialReason::Malformed,
                 "a secret's placeholder stands in the URL's host: it may stand in the path and in \
                  the query only",
-            )));
+            ));
         }
-        self.policy
-            .permits(&request.url)
-            .map_err(|denied| FetchError::Denied(denied.to_string()))?;
+        if let Err(denied) = self.policy.permits(&request.url) {
+            self.lacking(denied, tell)?;
+        }
         substitute(&self.vault, &mut request.url, &mut request.headers, &mut request.body)?;
         check_sizes(&request.url, &request.headers)?;
         self.check_literal(&request.url)?;
         Ok(request)
     }
 
+    /// What comes of a missing ask or grant: a denial, unless it is the grant and that is only
+    /// reported.
+    pub(super) fn lacking(&self, denied: Denied, tell: Tell<'_>) -> Result<(), Refused> {
+        let lacks_grant = denied.is_asked;
+        if lacks_grant && self.policy.is_report_only() {
+            self.counters.unenforced.fetch_add(1, Ordering::Relaxed);
+            let Denied { origin, reason, .. } = denied;
+            let origin = Some(origin).filter(|origin| !self.vault.is_in_host(origin));
+            tell(Denial { reason, origin, secret: None, lacks_grant, enforced: false });
+            return Ok(());
+        }
+        let error = FetchError::Denied(denied.to_string());
+        Err(Refused { lacks_grant, ..Refused::new(denied.reason, error) })
+    }
+
     /// An address in the URL is not resolved, so the resolver does not get to judge it.
-    fn check_literal(&self, url: &Url) -> Result<(), FetchError> {
+    fn check_literal(&self, url: &Url) -> Result<(), Refused> {
         let host = url.host_str().unwrap_or_default();
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let Ok(address) = bare.parse() else { return Ok(()) };
         self.pool.guard.check(address).map_err(|denied| {
-            FetchError::Denied(format!("{} is denied: {denied}", origin_text(url)))
+            let error = FetchError::Denied(format!("{} is denied: {denied}", origin_text(url)));
+            Refused::new(DenialReason::Address, error)
         })
     }
 
@@ -248,14 +310,45 @@ impl BindingEgress {
     /// What the channel has sent and received so far.
     #[must_use]
     pub fn count(&self) -> EgressCount {
-        let Counters { requests, bytes_out, bytes_in, denied } = &self.counters;
+        let Counters { requests, bytes_out, bytes_in, denied, unenforced } = &self.counters;
         EgressCount {
             requests: requests.load(Ordering::Relaxed),
             bytes_out: bytes_out.load(Ordering::Relaxed),
             bytes_in: bytes_in.load(Ordering::Relaxed),
             denied: denied.load(Ordering::Relaxed),
+            unenforced: unenforced.load(Ordering::Relaxed),
         }
     }
+
+    /// Gives its share of the connections up, because the configuration has changed: when the last
+    /// channel of a plugin under one policy does that, the connections that are idle close at once.
+    /// A request under way ends as it would, and a call that still runs may make others, whose
+    /// connections are not kept.
+    pub fn retire(&self) {
+        if !self.retired.swap(true, Ordering::AcqRel) {
+            self.pool.leave();
+            self.mail.close_idle(Duration::ZERO);
+        }
+    }
+
+    /// Whether [`Self::retire`] was called.
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for BindingEgress {
+    fn drop(&mut self) {
+        self.retire();
+    }
+}
+
+/// The origin of a request for reports; none if it has none.
+fn origin_of(uri: &http::Uri) -> Option<String> {
+    let mut uri = uri.to_string();
+    // What is too long to be judged is too long to be told.
+    uri.truncate(uri.floor_char_boundary(limits::EGRESS_URL_BYTES_MAX));
+    Url::parse(&uri).ok().filter(Url::has_host).map(|url| origin_text(&url))
 }
 
 fn set_length(headers: &mut HeaderMap, bytes: usize) {

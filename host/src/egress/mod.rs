@@ -8,6 +8,7 @@
 
 mod address;
 mod client;
+mod denial;
 mod derived;
 mod error;
 mod escape;
@@ -29,6 +30,7 @@ mod wire;
 
 pub use address::{AddressRange, AddressRangeError};
 pub use client::TlsSetupError;
+pub use denial::{Denial, DenialReason, Tell};
 pub use error::FetchError;
 pub use fetch::{BindingEgress, Egress, EgressCount};
 pub use guard::{AddressDenied, AddressGuard};

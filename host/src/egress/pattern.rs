@@ -45,6 +45,19 @@ enum Port {
     Exactly(u16),
 }
 
+/// How far a pattern covers a URL, the least first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Match {
+    /// Not even the host.
+    Not,
+    /// The host, by another scheme.
+    OtherScheme,
+    /// Host and scheme, at another port.
+    OtherPort,
+    /// All of it.
+    Whole,
+}
+
 /// Why a text is no host pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("\"{found}\" is not {wanted}: {why}; write for example {example}")]
@@ -155,12 +168,23 @@ impl HostPattern {
     /// Whether `url` (already parsed, so its host is in normal form) is covered.
     #[must_use]
     pub fn matches(&self, url: &Url) -> bool {
-        url.host_str()
-            .is_some_and(|host| self.covers(url.scheme(), host, url.port_or_known_default()))
+        self.compare(url) == Match::Whole
+    }
+
+    /// Whether an origin, as a text, is covered.
+    #[must_use]
+    pub fn covers_origin(&self, origin: &str) -> bool {
+        Url::parse(origin).is_ok_and(|url| self.matches(&url))
+    }
+
+    /// How far `url` is covered.
+    pub(super) fn compare(&self, url: &Url) -> Match {
+        let compare = |host| self.compare_parts(url.scheme(), host, url.port_or_known_default());
+        url.host_str().map_or(Match::Not, compare)
     }
 
     /// The same by parts; `host` is in normal form.
-    pub(super) fn covers(&self, scheme: &str, host: &str, port: Option<u16>) -> bool {
+    pub(super) fn compare_parts(&self, scheme: &str, host: &str, port: Option<u16>) -> Match {
         let port_ok = match self.port {
             Port::Any => true,
             Port::Submission => matches!(port, Some(465 | 587)),
@@ -171,7 +195,12 @@ impl HostPattern {
             Host::Under(suffix) => host.len() > suffix.len() && host.ends_with(suffix.as_str()),
             Host::Exactly(name) => host == name,
         };
-        scheme == self.scheme.word() && port_ok && host_ok
+        match (host_ok, scheme == self.scheme.word(), port_ok) {
+            (false, _, _) => Match::Not,
+            (true, false, _) => Match::OtherScheme,
+            (true, true, false) => Match::OtherPort,
+            (true, true, true) => Match::Whole,
+        }
     }
 
     /// A mail server as operators write it: `smtp.example.com:587`, or with its scheme.
@@ -271,7 +300,8 @@ mod tests {
     #[test]
     fn a_mail_server_is_covered_with_the_protection_that_was_named() {
         let covers = |pattern: &str, scheme, host, port| {
-            HostPattern::mail_server(pattern).unwrap().covers(scheme, host, Some(port))
+            HostPattern::mail_server(pattern).unwrap().compare_parts(scheme, host, Some(port))
+                == Match::Whole
         };
         assert!(covers("mail.example", "smtp", "mail.example", 587));
         assert!(covers("smtp://mail.example", "smtp", "mail.example", 465));

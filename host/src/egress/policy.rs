@@ -1,10 +1,12 @@
 //! What one channel may reach: what its plugin asks for, what the operator grants, and the address
 //! ranges that are allowed beyond the default.
 
+use std::fmt;
+
 use reqwest::Url;
 
-use super::{AddressRange, HostPattern, smtp::Origin};
-use crate::config::{Grants, Object};
+use super::{AddressRange, DenialReason, HostPattern, pattern::Match, smtp::Origin};
+use crate::config::{GrantMode, Grants, Object};
 
 /// How an entry of a manifest's host list names the origin of an option's URL.
 const OPTION_PREFIX: &str = "option:";
@@ -16,25 +18,48 @@ pub struct EgressPolicy {
     asks: Vec<HostPattern>,
     grants: Vec<HostPattern>,
     addresses: Vec<AddressRange>,
+    mode: GrantMode,
 }
 
 /// Which of the two is missing, in words for the operator. Holds the origin only: the rest of a URL
 /// may be a secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
-    /// The plugin does not ask.
-    #[error(
-        "the plugin's manifest does not ask for {0}: only hosts that the plugin declares can be \
-         reached"
-    )]
-    NotAsked(String),
-    /// The operator does not grant.
-    #[error("plugins.toml does not grant {0} (add it to [plugin.grants] hosts)")]
-    NotGranted(String),
-    /// The operator does not grant a mail server.
-    #[error("plugins.toml does not grant {0} (add it to [plugin.grants] smtp)")]
-    ServerNotGranted(String),
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denied {
+    /// The origin.
+    pub origin: String,
+    /// Whether the plugin asks for it, so that only the operator's grant is missing.
+    pub is_asked: bool,
+    /// Whether it is a mail server.
+    pub is_mail: bool,
+    /// What is wrong with it.
+    pub reason: DenialReason,
 }
+
+impl fmt::Display for Denied {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { origin, is_asked, is_mail, reason } = self;
+        if *is_asked {
+            let key = if *is_mail { "smtp" } else { "hosts" };
+            write!(
+                formatter,
+                "plugins.toml does not grant {origin} (add it to [plugin.grants] {key})"
+            )?;
+        } else {
+            write!(
+                formatter,
+                "the plugin's manifest does not ask for {origin}: only hosts that the plugin \
+                 declares can be reached"
+            )?;
+        }
+        match reason {
+            DenialReason::Port => formatter.write_str("; the host is there with another port"),
+            DenialReason::Scheme => formatter.write_str("; the host is there with another scheme"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Denied {}
 
 impl EgressPolicy {
     /// The policy of a channel: `asks` as the manifest lists them (an origin with or without a
@@ -60,13 +85,19 @@ impl EgressPolicy {
             asks: normal(parsed),
             grants: normal(grants.hosts.clone()),
             addresses: normal(grants.addresses.clone()),
+            mode: grants.mode,
         })
     }
 
     /// Nothing can be reached: the policy while a plugin describes itself.
     #[must_use]
     pub const fn nothing() -> Self {
-        Self { asks: Vec::new(), grants: Vec::new(), addresses: Vec::new() }
+        Self {
+            asks: Vec::new(),
+            grants: Vec::new(),
+            addresses: Vec::new(),
+            mode: GrantMode::Enforce,
+        }
     }
 
     /// Whether a request may go to `url`, as far as its origin tells.
@@ -74,14 +105,16 @@ impl EgressPolicy {
     /// # Errors
     /// When the plugin does not ask for the origin or the operator does not grant it.
     pub fn permits(&self, url: &Url) -> Result<(), Denied> {
-        let covered = |list: &[HostPattern]| list.iter().any(|pattern| pattern.matches(url));
-        if !covered(&self.asks) {
-            return Err(Denied::NotAsked(origin_text(url)));
-        }
-        if !covered(&self.grants) {
-            return Err(Denied::NotGranted(origin_text(url)));
-        }
-        Ok(())
+        self.judge(&|pattern| pattern.compare(url)).map_err(|(reason, is_asked)| {
+            let origin = origin_text(url);
+            Denied { origin, is_asked, is_mail: false, reason }
+        })
+    }
+
+    /// Whether a missing grant is reported and not enforced.
+    #[must_use]
+    pub fn is_report_only(&self) -> bool {
+        self.mode == GrantMode::ReportOnly
     }
 
     /// Whether a mail server may be spoken to, as far as its name and port tell.
@@ -89,11 +122,23 @@ impl EgressPolicy {
     /// # Errors
     /// When the plugin does not ask for it or the operator does not grant it.
     pub(super) fn permits_server(&self, server: &Origin) -> Result<(), Denied> {
-        if !self.asks.iter().any(|pattern| server.is_covered_by(pattern)) {
-            return Err(Denied::NotAsked(server.to_string()));
-        }
-        if !self.grants.iter().any(|pattern| server.is_covered_by(pattern)) {
-            return Err(Denied::ServerNotGranted(server.to_string()));
+        self.judge(&|pattern| server.compare(pattern)).map_err(|(reason, is_asked)| {
+            let origin = server.to_string();
+            Denied { origin, is_asked, is_mail: true, reason }
+        })
+    }
+
+    /// What is missing, and whether it is only the grant.
+    fn judge(&self, compare: &dyn Fn(&HostPattern) -> Match) -> Result<(), (DenialReason, bool)> {
+        for (list, is_asked) in [(&self.asks, false), (&self.grants, true)] {
+            let reason = match list.iter().map(compare).max().unwrap_or(Match::Not) {
+                Match::Whole => continue,
+                Match::OtherPort => DenialReason::Port,
+                Match::OtherScheme => DenialReason::Scheme,
+                Match::Not if is_asked => DenialReason::NotGranted,
+                Match::Not => DenialReason::NotAsked,
+            };
+            return Err((reason, is_asked));
         }
         Ok(())
     }
@@ -206,8 +251,9 @@ mod tests {
         let not_granted = permits("mail.example", 2525, true).unwrap_err().to_string();
         assert!(not_granted.contains("grant smtp+plaintext://mail.example:2525"), "{not_granted}");
         assert!(not_granted.contains("[plugin.grants] smtp"), "{not_granted}");
-        assert!(matches!(permits("mail.example", 25, false), Err(Denied::ServerNotGranted(_))));
-        assert!(matches!(permits("other.example", 2525, false), Err(Denied::NotAsked(_))));
+        let reason = |host, port| permits(host, port, false).unwrap_err().reason;
+        assert_eq!(reason("mail.example", 25), DenialReason::Port);
+        assert_eq!(reason("other.example", 2525), DenialReason::NotAsked);
         assert!(permits_nothing_of_http(&policy));
         for bad in ["*.example", "mail.example:25", "smtp://mail.example", "a/b", "", "a@b"] {
             let options = json!({"server": bad});

@@ -4,7 +4,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Request, Uri, header};
 use reqwest::Url;
 
-use super::FetchError;
+use super::{
+    FetchError,
+    denial::{DenialReason, Refused},
+};
 use crate::limits;
 
 /// Reads a URL as a browser does (odd spellings of addresses become plain ones, other scripts
@@ -14,8 +17,9 @@ use crate::limits;
 /// When it is no http(s) URL or too long.
 pub fn parse_url(text: &str) -> Result<Uri, FetchError> {
     check_url_length(text.len())?;
-    let url = Url::parse(text).map_err(|_| invalid("the URL is not valid"))?;
-    url.as_str().parse().map_err(|_| invalid("the URL is not valid"))
+    let url = Url::parse(text).map_err(|_| malformed("the URL is not valid"))?;
+    let uri = url.as_str().parse();
+    uri.map_err(|_| FetchError::Invalid(String::from("the URL is not valid")))
 }
 
 /// A guest's request, checked.
@@ -27,17 +31,20 @@ pub(super) struct Checked {
 }
 
 impl Checked {
-    pub(super) fn new(request: Request<Bytes>) -> Result<Self, FetchError> {
+    pub(super) fn new(request: Request<Bytes>) -> Result<Self, Refused> {
         let (parts, body) = request.into_parts();
         let url = check_url(&parts.uri)?;
         // CONNECT makes a tunnel of the connection; TRACE has the provider repeat the request with
         // its secrets.
         if matches!(parts.method, Method::CONNECT | Method::TRACE) {
-            return Err(invalid("the methods CONNECT and TRACE are not allowed"));
+            return Err(Refused::invalid(
+                DenialReason::Method,
+                "the methods CONNECT and TRACE are not allowed",
+            ));
         }
         check_headers(&parts.headers)?;
         if body.len() > limits::EGRESS_REQUEST_BYTES_MAX {
-            return Err(FetchError::Invalid(format!(
+            return Err(too_large(format!(
                 "the request's body has {} bytes and the host sends {} at most",
                 body.len(),
                 limits::EGRESS_REQUEST_BYTES_MAX
@@ -47,15 +54,18 @@ impl Checked {
     }
 }
 
-fn check_url(uri: &Uri) -> Result<Url, FetchError> {
+fn check_url(uri: &Uri) -> Result<Url, Refused> {
     let text = uri.to_string();
     check_url_length(text.len())?;
-    let mut url = Url::parse(&text).map_err(|_| invalid("the URL is not valid"))?;
+    let mut url = Url::parse(&text).map_err(|_| malformed("the URL is not valid"))?;
     if !matches!(url.scheme(), "https" | "http") || !url.has_host() {
-        return Err(invalid("the URL does not begin with https:// or http:// and a host"));
+        return Err(Refused::invalid(
+            DenialReason::Scheme,
+            "the URL does not begin with https:// or http:// and a host",
+        ));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(invalid(
+        return Err(malformed(
             "the URL has a user name or a password: use an authorization header (basic-auth)",
         ));
     }
@@ -63,35 +73,38 @@ fn check_url(uri: &Uri) -> Result<Url, FetchError> {
     Ok(url)
 }
 
-fn check_url_length(bytes: usize) -> Result<(), FetchError> {
+fn check_url_length(bytes: usize) -> Result<(), Refused> {
     if bytes <= limits::EGRESS_URL_BYTES_MAX {
         return Ok(());
     }
-    Err(FetchError::Invalid(format!(
+    Err(too_large(format!(
         "the URL has {bytes} bytes and the host takes {} at most",
         limits::EGRESS_URL_BYTES_MAX
     )))
 }
 
 /// Also after secrets were put in.
-pub(super) fn check_sizes(url: &Url, headers: &HeaderMap) -> Result<(), FetchError> {
+pub(super) fn check_sizes(url: &Url, headers: &HeaderMap) -> Result<(), Refused> {
     check_url_length(url.as_str().len())?;
     check_header_bytes(headers)
 }
 
-fn check_headers(headers: &HeaderMap) -> Result<(), FetchError> {
+fn check_headers(headers: &HeaderMap) -> Result<(), Refused> {
     if let Some(name) = headers.keys().find(|name| is_forbidden(name)) {
-        return Err(FetchError::Invalid(format!("the header \"{name}\" is the host's to set")));
+        return Err(Refused::invalid(
+            DenialReason::Header,
+            format!("the header \"{name}\" is the host's to set"),
+        ));
     }
     check_header_bytes(headers)
 }
 
-fn check_header_bytes(headers: &HeaderMap) -> Result<(), FetchError> {
+fn check_header_bytes(headers: &HeaderMap) -> Result<(), Refused> {
     let bytes = header_bytes(headers);
     if bytes <= limits::EGRESS_HEADER_BYTES_MAX {
         return Ok(());
     }
-    Err(FetchError::Invalid(format!(
+    Err(too_large(format!(
         "the request's headers have {bytes} bytes and the host sends {} at most",
         limits::EGRESS_HEADER_BYTES_MAX
     )))
@@ -120,6 +133,10 @@ pub(super) fn is_hop(name: &HeaderName) -> bool {
         || name == "http2-settings"
 }
 
-fn invalid(text: &str) -> FetchError {
-    FetchError::Invalid(text.to_owned())
+fn malformed(text: &str) -> Refused {
+    Refused::invalid(DenialReason::Malformed, text)
+}
+
+fn too_large(text: String) -> Refused {
+    Refused::invalid(DenialReason::Size, text)
 }

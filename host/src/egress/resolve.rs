@@ -20,9 +20,13 @@ pub(super) struct GuardedResolver {
     lookups: Lookups,
 }
 
-/// Bounds on lookups, for the process and for one pool of it.
+/// Who knows the addresses of a name; called on a thread that may wait.
+type Ask = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
+
+/// Bounds on lookups, for the process and for one pool of it, and who is asked.
 #[derive(Clone)]
 pub(super) struct Lookups {
+    ask: Arc<Ask>,
     process: Arc<Semaphore>,
     pool: Arc<Semaphore>,
 }
@@ -30,7 +34,14 @@ pub(super) struct Lookups {
 impl Lookups {
     /// The bounds of the process; [`Lookups::for_pool`] makes those of each pool.
     pub(super) fn new() -> Self {
+        // hyper sets the port afterwards.
+        Self::by(Arc::new(|name: &str| (name, 0).to_socket_addrs().map(Iterator::collect)))
+    }
+
+    /// The same, with somebody else than the system's resolver.
+    pub(super) fn by(ask: Arc<Ask>) -> Self {
         Self {
+            ask,
             process: Arc::new(Semaphore::new(limits::LOOKUPS_MAX)),
             pool: Arc::new(Semaphore::new(limits::LOOKUPS_PER_POOL)),
         }
@@ -39,6 +50,7 @@ impl Lookups {
     /// The same bounds of the process, and new ones of a pool.
     pub(super) fn for_pool(&self) -> Self {
         Self {
+            ask: Arc::clone(&self.ask),
             process: Arc::clone(&self.process),
             pool: Arc::new(Semaphore::new(limits::LOOKUPS_PER_POOL)),
         }
@@ -103,10 +115,10 @@ impl GuardedResolver {
         let of_process = permit(&self.lookups.process).await.map_err(|_| ResolveError::TimedOut)?;
         // The permits move into the thread: it lives until the system's resolver returns, also when
         // nobody waits for it any more.
+        let ask = Arc::clone(&self.lookups.ask);
         let lookup = tokio::task::spawn_blocking(move || {
             let _permits = (of_pool, of_process);
-            // hyper sets the port afterwards.
-            (name.as_str(), 0).to_socket_addrs().map(Iterator::collect)
+            ask(&name)
         });
         match lookup.await {
             Ok(found) => found.map_err(ResolveError::Failed),

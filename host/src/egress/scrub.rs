@@ -16,8 +16,10 @@ const SCRUB_BYTES_MIN: usize = 6;
 /// Shorter secrets are not looked for in answers. Longer than in logs, because what is replaced here
 /// is read by a program: a password that is an ordinary word must not change a provider's JSON.
 const CONCEAL_BYTES_MIN: usize = 12;
+/// A shorter line of a secret is not looked for by itself.
+const LINE_BYTES_MIN: usize = 16;
 /// What stands in a log for a secret.
-const SCRUBBED: &str = "[secret]";
+pub(super) const SCRUBBED: &str = "[secret]";
 
 /// The forms in which a vault's secrets may stand in a text, the longest first: a secret that
 /// contains another is taken out whole.
@@ -43,8 +45,22 @@ impl Veil {
             for form in forms(value) {
                 self.learn(form, entry, in_answers);
             }
+            self.learn_lines(value, entry, in_answers);
         }
         self.learn_placeholder(entry);
+    }
+
+    /// A secret of several lines, such as a key in PEM, may be written line by line. What begins and
+    /// ends a PEM file is no secret.
+    fn learn_lines(&mut self, value: &str, entry: &Entry, in_answers: bool) {
+        if !value.contains('\n') {
+            return;
+        }
+        for line in value.lines().map(str::trim) {
+            if line.len() >= LINE_BYTES_MIN && !line.starts_with("-----") {
+                self.learn(Zeroizing::new(line.to_owned()), entry, in_answers);
+            }
+        }
     }
 
     /// Learns a `Basic …` text and its placeholder. In an answer the placeholder will stand behind
@@ -80,6 +96,20 @@ impl Veil {
         }
         let longer = self.needles.partition_point(|needle| needle.text.len() >= text.len());
         self.needles.insert(longer, Needle { text, placeholder, in_answers });
+    }
+
+    /// Whether any of it is in `text`, in whatever case: names of hosts lose theirs.
+    pub(super) fn is_in_any_case(&self, text: &str) -> bool {
+        let text = text.to_ascii_lowercase();
+        self.needles.iter().any(|needle| {
+            text.len() >= needle.text.len()
+                && text.contains(&*Zeroizing::new(needle.text.to_ascii_lowercase()))
+        })
+    }
+
+    /// The longest text that is looked for.
+    pub(super) fn longest(&self) -> usize {
+        self.needles.first().map_or(0, |needle| needle.text.len())
     }
 
     /// `text` without any of it.

@@ -4,7 +4,10 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -51,6 +54,7 @@ struct Held {
     entry: Arc<Entry>,
     key: SigningKey,
     reveal: bool,
+    revealed: AtomicBool,
 }
 
 /// What one placeholder stands for.
@@ -98,7 +102,8 @@ impl Vault {
             let entry = vault.new_entry(name, secret.value.clone());
             let reveal = grants.reveal.contains(name);
             vault.veil_mut().add(&entry, reveal);
-            let held = Held { entry: Arc::new(entry), key: SigningKey::new(), reveal };
+            let revealed = AtomicBool::new(false);
+            let held = Held { entry: Arc::new(entry), key: SigningKey::new(), reveal, revealed };
             vault.secrets.insert(name.clone(), held);
         }
         vault
@@ -320,6 +325,38 @@ impl Vault {
         if held.reveal { Ok(held.entry.value.clone()) } else { Err(SecretError::Denied) }
     }
 
+    /// Whether the plugin may read the secret `name` and this was not asked before. To be asked after
+    /// it did.
+    #[must_use]
+    pub fn is_first_reveal(&self, name: &str) -> bool {
+        let held = self.secrets.get(name).filter(|held| held.reveal);
+        held.is_some_and(|held| !held.revealed.swap(true, Ordering::AcqRel))
+    }
+
+    /// The longest text that [`Self::scrub`] looks for, in bytes.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        self.veil().longest()
+    }
+
+    /// The beginning of `text`, at most `bytes_max` bytes, without secrets and placeholders, nor the
+    /// half of one that stood where it was cut. What is far behind is not looked at.
+    #[must_use]
+    pub fn scrub_cut(&self, text: &str, bytes_max: usize) -> String {
+        let veil = self.veil();
+        let longest = veil.longest();
+        let window_bytes = bytes_max.saturating_add(longest);
+        let window = text.get(..text.floor_char_boundary(window_bytes)).unwrap_or(text);
+        let mut clean = veil.scrub(window);
+        // The text may go on, or have been cut before it came here: then its end may be the
+        // beginning of a secret, and what was taken out before may have moved it to the front.
+        if text.len() + char::MAX_LEN_UTF8 > window_bytes {
+            clean.truncate(clean.floor_char_boundary(clean.len().saturating_sub(longest)));
+        }
+        clean.truncate(clean.floor_char_boundary(bytes_max));
+        clean
+    }
+
     /// The value of the secret `name`, for a place that this secret may go to by `allows`.
     ///
     /// # Errors
@@ -345,6 +382,12 @@ impl Vault {
     #[must_use]
     pub fn scrub_owned(&self, text: String) -> String {
         self.veil().scrub_owned(text)
+    }
+
+    /// Whether a secret or a placeholder is in the name of a host.
+    #[must_use]
+    pub fn is_in_host(&self, host: &str) -> bool {
+        self.veil().is_in_any_case(host)
     }
 
     /// An answer's bytes with placeholders in place of the secrets that the plugin may not read: a

@@ -7,6 +7,7 @@ use reqwest::Url;
 
 use super::{
     FetchError,
+    denial::{DenialReason, Refused},
     escape::{self, Escape},
     policy::origin_text,
     secrets::{Entry, PLACEHOLDER_BYTES, Vault},
@@ -16,14 +17,14 @@ use crate::limits;
 /// Replaces the placeholders in all parts of a request to `url`.
 ///
 /// # Errors
-/// [`FetchError::SecretDenied`] when a secret is not granted for the origin of `url`,
+/// A denial as [`FetchError::SecretDenied`] when a secret is not granted for the origin of `url`,
 /// [`FetchError::Invalid`] when it does not fit its place or the result is too large.
 pub(super) fn substitute(
     vault: &Vault,
     url: &mut Url,
     headers: &mut HeaderMap,
     body: &mut Bytes,
-) -> Result<(), FetchError> {
+) -> Result<(), Refused> {
     // The origin decides; only path and query change below.
     let job = Job { vault, to: url.clone() };
     job.in_url(url)?;
@@ -41,7 +42,7 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn in_url(&self, url: &mut Url) -> Result<(), FetchError> {
+    fn in_url(&self, url: &mut Url) -> Result<(), Refused> {
         let bytes_max = limits::EGRESS_URL_BYTES_MAX;
         let path = self.replace(url.path().as_bytes(), escape::path, bytes_max, "URL")?;
         if let Some(path) = path {
@@ -55,16 +56,19 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn in_headers(&self, headers: &mut HeaderMap) -> Result<(), FetchError> {
+    fn in_headers(&self, headers: &mut HeaderMap) -> Result<(), Refused> {
         for (name, value) in headers.iter_mut() {
             let bytes_max = limits::EGRESS_HEADER_BYTES_MAX;
             let changed = self.replace(value.as_bytes(), escape::raw, bytes_max, "header")?;
             let Some(changed) = changed else { continue };
             let mut changed = HeaderValue::from_bytes(&changed).map_err(|_| {
-                FetchError::Invalid(format!(
-                    "a secret in the header \"{name}\" has a character that no header can have (a \
-                     line break at its end?)"
-                ))
+                Refused::invalid(
+                    DenialReason::Header,
+                    format!(
+                        "a secret in the header \"{name}\" has a character that no header can have \
+                         (a line break at its end?)"
+                    ),
+                )
             })?;
             // Keeps it out of debug output and of HTTP/2's header compression.
             changed.set_sensitive(true);
@@ -80,7 +84,7 @@ impl Job<'_> {
         escape: Escape,
         bytes_max: usize,
         place: &str,
-    ) -> Result<Option<Vec<u8>>, FetchError> {
+    ) -> Result<Option<Vec<u8>>, Refused> {
         let mut rest = bytes;
         let mut changed = None;
         while let Some((at, entry)) = self.vault.find(rest) {
@@ -103,27 +107,31 @@ impl Job<'_> {
         Ok(Some(out))
     }
 
-    fn check_origin(&self, entry: &Entry) -> Result<(), FetchError> {
+    fn check_origin(&self, entry: &Entry) -> Result<(), Refused> {
         if entry.hosts.iter().any(|pattern| pattern.matches(&self.to)) {
             return Ok(());
         }
         let Entry { name, .. } = entry;
-        Err(FetchError::SecretDenied(format!(
+        let error = FetchError::SecretDenied(format!(
             "the secret \"{name}\" may not be sent to {} (plugins.toml, [plugin.grants.secrets])",
             origin_text(&self.to)
-        )))
+        ));
+        let secret = Some(name.clone());
+        Err(Refused { secret, ..Refused::new(DenialReason::Secret, error) })
     }
 }
 
-fn too_large(place: &str, bytes_max: usize) -> FetchError {
-    FetchError::Invalid(format!(
-        "with its secrets, the request's {place} is larger than {bytes_max} bytes"
-    ))
+fn too_large(place: &str, bytes_max: usize) -> Refused {
+    Refused::invalid(
+        DenialReason::Size,
+        format!("with its secrets, the request's {place} is larger than {bytes_max} bytes"),
+    )
 }
 
-fn text(bytes: Vec<u8>) -> Result<String, FetchError> {
+fn text(bytes: Vec<u8>) -> Result<String, Refused> {
     // Cannot happen: a URL is ASCII and so is what was put in.
-    String::from_utf8(bytes).map_err(|_| FetchError::Invalid(String::from("the URL is not UTF-8")))
+    String::from_utf8(bytes)
+        .map_err(|_| Refused::invalid(DenialReason::Malformed, "the URL is not UTF-8"))
 }
 
 fn body_escape(content_type: Option<&HeaderValue>) -> Escape {

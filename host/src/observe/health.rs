@@ -2,7 +2,7 @@
 //! reload and the tasks that ended although they should not.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -11,7 +11,7 @@ use super::ReloadOutcome;
 use crate::{
     clock::UnixMs,
     ids::{ChannelName, PluginName, TenantId},
-    limits::TASK_FAILURES_MAX,
+    limits::{METRIC_PLUGINS_MAX, NOT_GRANTED_ORIGINS_MAX, SECURITY_ALARMS_MAX, TASK_FAILURES_MAX},
 };
 
 /// How one tenant's channel is.
@@ -119,6 +119,23 @@ pub struct TaskFailure {
     pub why: String,
 }
 
+/// A plugin did what an honest one does not.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SecurityAlarm {
+    /// When.
+    pub at: UnixMs,
+    /// Whose channel.
+    pub tenant: TenantId,
+    /// Which channel.
+    pub channel: ChannelName,
+    /// Its plugin.
+    pub plugin: PluginName,
+    /// "secret-denied" or "reveal-denied".
+    pub what: &'static str,
+    /// What it did. No secret.
+    pub detail: String,
+}
+
 /// Where the parts of the host leave word about themselves.
 #[derive(Default, Debug)]
 pub struct HealthBoard(Mutex<Board>);
@@ -130,6 +147,10 @@ pub struct Board {
     pub last_reload: Option<ReloadReport>,
     /// Tasks that ended, oldest first; a bounded number.
     pub task_failures: VecDeque<TaskFailure>,
+    /// Security alarms, oldest first; a bounded number.
+    pub security_alarms: VecDeque<SecurityAlarm>,
+    /// Origins that plugins asked for and that were not granted then; a bounded number of each.
+    pub not_granted: BTreeMap<PluginName, BTreeSet<String>>,
 }
 
 impl HealthBoard {
@@ -145,6 +166,28 @@ impl HealthBoard {
             board.task_failures.pop_front();
         }
         board.task_failures.push_back(failure);
+    }
+
+    /// Notes an alarm.
+    pub fn security_alarm(&self, alarm: SecurityAlarm) {
+        let mut board = self.lock();
+        if board.security_alarms.len() >= SECURITY_ALARMS_MAX {
+            board.security_alarms.pop_front();
+        }
+        board.security_alarms.push_back(alarm);
+    }
+
+    /// Notes that a plugin asked for an origin that is not granted.
+    pub fn not_granted(&self, plugin: &PluginName, origin: &str) {
+        let mut board = self.lock();
+        if !board.not_granted.contains_key(plugin) && board.not_granted.len() >= METRIC_PLUGINS_MAX
+        {
+            return;
+        }
+        let origins = board.not_granted.entry(plugin.clone()).or_default();
+        if origins.len() < NOT_GRANTED_ORIGINS_MAX && !origins.contains(origin) {
+            origins.insert(origin.to_owned());
+        }
     }
 
     /// What is on the board now.

@@ -1,5 +1,6 @@
 //! What people see of the running host: metrics, health, logs.
 
+mod denials;
 pub mod health;
 pub mod metrics;
 mod plugin_metrics;
@@ -7,7 +8,7 @@ mod words;
 
 pub use health::{
     BindingReport, BreakerReport, BreakersReport, HealthBoard, QuarantineReport, ReloadReport,
-    TaskFailure,
+    SecurityAlarm, TaskFailure,
 };
 pub use metrics::{Metrics, ReloadOutcome, Route};
 pub use plugin_metrics::{

@@ -8,7 +8,11 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::words::words;
+use super::{
+    denials::{DenialFamily, Denials},
+    words::words,
+};
+use crate::egress::DenialReason;
 
 words! {
     /// How an attempt ended; the words of [`crate::store::Attempt`].
@@ -127,6 +131,7 @@ pub(super) struct PluginFamilies {
     created: Family<Labels, Counter>,
     faults: Family<Labels2, Counter>,
     egress: Family<Labels2, Counter>,
+    denials: DenialFamily,
     log_dropped: Family<Labels, Counter>,
     breakers_open: Family<Labels2, Gauge>,
     breakers_opened: Family<Labels2, Counter>,
@@ -149,6 +154,7 @@ impl PluginFamilies {
             created: Family::default(),
             faults: Family::default(),
             egress: Family::default(),
+            denials: DenialFamily::register(registry),
             log_dropped: Family::default(),
             breakers_open: Family::default(),
             breakers_opened: Family::default(),
@@ -196,6 +202,7 @@ impl PluginFamilies {
             created: self.created.get_or_create_owned(&one),
             faults: counters(&self.faults, "kind", faults),
             egress: counters(&self.egress, "outcome", egress),
+            denials: self.denials.of(plugin),
             log_dropped: self.log_dropped.get_or_create_owned(&one),
             breakers_open: scopes()
                 .map(|scope| self.breakers_open.get_or_create_owned(&two("scope", scope)))
@@ -218,6 +225,7 @@ pub struct PluginMetrics {
     created: Counter,
     faults: Vec<Counter>,
     egress: Vec<Counter>,
+    denials: Denials,
     log_dropped: Counter,
     breakers_open: Vec<Gauge>,
     breakers_opened: Vec<Counter>,
@@ -324,6 +332,11 @@ impl PluginMetrics {
     /// An outbound request ended.
     pub fn egress(&self, outcome: EgressOutcome) {
         count(&self.egress, outcome as usize);
+    }
+
+    /// An outbound request was refused, or would have been.
+    pub fn egress_denied(&self, reason: DenialReason, enforced: bool) {
+        self.denials.count(reason, enforced);
     }
 
     /// Log lines were dropped.

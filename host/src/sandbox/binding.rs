@@ -20,13 +20,14 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     crash::{Blame, CrashRecord, Gate, QuarantineStatus},
+    crew::Crew,
     engine::Engine,
     instance::SendCall,
     instance::Usage,
     kv::Kv,
     log::Speaker,
     observer::Observer,
-    outcome::{Fault, FaultKind, Outcome},
+    outcome::{Fault, FaultKind, Health, Outcome},
     plugin::LoadedPlugin,
     worker::{self, Message},
 };
@@ -118,9 +119,9 @@ pub struct BindingStatus {
     pub lane: Lane,
     /// Which plugin.
     pub plugin: crate::ids::PluginName,
-    /// "idle", "running", "backoff" or "quarantined".
+    /// "idle", "running", "unhealthy" (by the plugin's own account), "backoff" or "quarantined".
     pub state: &'static str,
-    /// The last fault, while it counts.
+    /// The last fault, while it counts, or what a connected plugin says of itself.
     pub detail: Option<String>,
     /// Faults by different messages that count.
     pub strikes: usize,
@@ -137,8 +138,8 @@ pub struct Binding {
     pub(super) spec: Spec,
     pub(super) engine: Arc<Engine>,
     pub(super) observer: Arc<dyn Observer>,
-    tasks: Tasks,
-    workers: TaskTracker,
+    pub(super) tasks: Tasks,
+    pub(super) workers: TaskTracker,
     pool: Mutex<Pool>,
     /// Calls that ended well.
     successes: AtomicU64,
@@ -147,13 +148,15 @@ pub struct Binding {
 }
 
 #[derive(Default)]
-struct Pool {
+pub(super) struct Pool {
     idle: Vec<Idle>,
-    live: usize,
-    crashes: CrashRecord,
+    pub(super) live: usize,
+    pub(super) crashes: CrashRecord,
     /// Counts the quarantine as long as it lasts.
     quarantined: Option<Box<dyn Send>>,
-    retired: bool,
+    pub(super) retired: bool,
+    /// The instances of an async plugin; then there are none in `idle`.
+    pub(super) crew: Crew,
 }
 
 struct Idle {
@@ -181,7 +184,7 @@ impl Binding {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Pool> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Pool> {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -214,6 +217,9 @@ impl Binding {
         mut job: Box<Job>,
         now: Instant,
     ) -> Result<(), (Refused, Box<Job>)> {
+        if self.spec.plugin.is_async() {
+            return self.hand_over_async(job, now);
+        }
         let mut pool = self.lock();
         if pool.retired {
             return Err((Refused::Retired, job));
@@ -343,14 +349,15 @@ impl Binding {
 
     /// When the longest idle worker became idle.
     pub(super) fn idle_since(&self) -> Option<Instant> {
-        self.lock().idle.first().map(|idle| idle.since)
+        let pool = self.lock();
+        pool.idle.first().map(|idle| idle.since).or_else(|| pool.crew.idle_since())
     }
 
     /// Ends the worker that has been idle longest.
     pub(super) fn evict_one(&self) -> bool {
         let mut pool = self.lock();
         if pool.idle.is_empty() {
-            return false;
+            return pool.crew.evict_one();
         }
         let oldest = pool.idle.remove(0);
         // A full or closed channel means that the worker is ending already.
@@ -363,12 +370,14 @@ impl Binding {
             let mut pool = self.lock();
             pool.retired = true;
             pool.quarantined = None;
+            pool.crew.retire();
             std::mem::take(&mut pool.idle)
         };
         for idle in idle {
             drop(idle.messages.try_send(Message::Stop));
         }
         self.workers.close();
+        self.spec.egress.retire();
     }
 
     /// Waits until all instances are gone.
@@ -376,15 +385,26 @@ impl Binding {
         self.workers.wait().await;
     }
 
+    /// What a connected plugin says of itself.
+    pub(super) fn report(&self, mut health: Health) {
+        health.detail = health.detail.map(|text| self.spec.egress.vault().scrub_owned(text));
+        self.lock().crew.connection.report(health);
+    }
+
     /// How it is.
     #[must_use]
     pub fn status(&self) -> BindingStatus {
         let pool = self.lock();
-        let in_flight = pool.live.saturating_sub(pool.idle.len());
         let now = Instant::now();
+        let in_flight = match self.spec.plugin.is_async() {
+            true => pool.crew.in_flight(),
+            false => pool.live.saturating_sub(pool.idle.len()),
+        };
+        let unwell = pool.crew.connection.unwell();
         let state = match pool.crashes.gate(now) {
             _ if pool.crashes.is_quarantined() => "quarantined",
             Gate::Closed(_) => "backoff",
+            _ if unwell.is_some() => "unhealthy",
             _ if in_flight > 0 => "running",
             _ => "idle",
         };
@@ -392,7 +412,7 @@ impl Binding {
             lane: self.spec.lane.clone(),
             plugin: self.spec.plugin.name().clone(),
             state,
-            detail: pool.crashes.last().map(str::to_owned),
+            detail: pool.crashes.last().or(unwell).map(str::to_owned),
             strikes: pool.crashes.strikes(),
             quarantine: pool.crashes.quarantine(now),
             instances: pool.live,
@@ -403,7 +423,7 @@ impl Binding {
 
 impl Pool {
     /// A call was taken.
-    const fn handed_over(&mut self, probe: bool) {
+    pub(super) const fn handed_over(&mut self, probe: bool) {
         if probe {
             self.crashes.begin_probe();
         }
@@ -419,7 +439,7 @@ impl Drop for Binding {
 }
 
 /// Counts a worker as live until it is dropped, by whatever way.
-struct Live(Arc<Binding>);
+pub(super) struct Live(pub(super) Arc<Binding>);
 
 impl Drop for Live {
     fn drop(&mut self) {
@@ -450,7 +470,7 @@ impl Reply {
     }
 
     /// The call was not taken: there is no report.
-    fn refuse(mut self) {
+    pub(super) fn refuse(mut self) {
         if let Some(to) = self.to.take() {
             to.refused();
         }

@@ -9,8 +9,9 @@ use bytes::Bytes;
 
 use super::observer::Observer;
 use crate::{
-    egress::{BindingEgress, FetchError},
+    egress::{BindingEgress, Denial, DenialReason, FetchError},
     ids::PluginName,
+    store::Lane,
 };
 
 /// All ways of a guest to the outside, `http.fetch`, `wasi:http` and `smtp`, lead through here.
@@ -19,6 +20,7 @@ pub(super) struct Door {
     pub(super) egress: Arc<BindingEgress>,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) plugin: PluginName,
+    pub(super) lane: Lane,
     contact: Arc<Mutex<LastContact>>,
 }
 
@@ -44,8 +46,14 @@ impl Door {
         egress: Arc<BindingEgress>,
         observer: Arc<dyn Observer>,
         plugin: PluginName,
+        lane: Lane,
     ) -> Self {
-        Self { egress, observer, plugin, contact: Arc::default() }
+        Self { egress, observer, plugin, lane, contact: Arc::default() }
+    }
+
+    /// The same way out for one of several calls at the same time: what it speaks to is its own.
+    pub(super) fn of_call(&self) -> Self {
+        Self::new(Arc::clone(&self.egress), Arc::clone(&self.observer), self.plugin.clone())
     }
 
     /// One request, one answer.
@@ -55,7 +63,7 @@ impl Door {
         timeout: Duration,
     ) -> Result<http::Response<Bytes>, FetchError> {
         let host = self.host(request.uri());
-        let answer = self.egress.fetch(request, timeout).await;
+        let answer = self.egress.fetch_told(request, timeout, &self.tell()).await;
         let told = answer.as_ref().map(|response| response.status().as_u16());
         let failed = match &told {
             Ok(status) => Some(*status >= 500),
@@ -73,6 +81,19 @@ impl Door {
         }
         self.observer.fetched(&self.plugin, told);
         answer
+    }
+
+    /// Passes on what was denied.
+    pub(super) fn tell(&self) -> impl Fn(Denial) + Sync {
+        |denial: Denial| self.observer.denied(&self.lane, &self.plugin, &denial)
+    }
+
+    /// A request that was no request: it did not get as far as [`Self::fetch`].
+    pub(super) fn malformed(&self) {
+        let reason = DenialReason::Malformed;
+        let denial =
+            Denial { reason, origin: None, secret: None, lacks_grant: false, enforced: true };
+        self.observer.denied(&self.lane, &self.plugin, &denial);
     }
 
     /// Remembers whom the call has spoken to.
@@ -96,6 +117,8 @@ impl Door {
         let last = self.lock();
         match &last.host {
             Some(known) if **known == *host => Some(Arc::clone(known)),
+            // A plugin that may read a secret has made a name of it: that is in no report.
+            _ if self.egress.vault().is_in_host(host) => None,
             _ => Some(Arc::from(host.to_ascii_lowercase())),
         }
     }

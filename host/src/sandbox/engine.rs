@@ -12,7 +12,13 @@ use wasmtime::{
     component::{HasSelf, Linker},
 };
 
-use super::{bindings::v0_1_0, state::InstanceState};
+use super::{
+    bindings::{
+        v0_1_0,
+        v0_1_0_async::{http_async, operations, websocket},
+    },
+    state::InstanceState,
+};
 use crate::limits;
 
 /// The engine, the linkers and what all plugins share.
@@ -24,6 +30,8 @@ pub struct Engine {
     pub(super) instances: Arc<Semaphore>,
     /// One permit for each component that may be compiling.
     pub(super) compiles: Semaphore,
+    /// One permit for each connected plugin that may be starting.
+    pub(super) connections_starting: Semaphore,
 }
 
 impl std::fmt::Debug for Engine {
@@ -56,6 +64,7 @@ impl Engine {
             pooling,
             instances: Arc::new(Semaphore::new(limits::INSTANCES_MAX)),
             compiles: Semaphore::new(limits::COMPILES_AT_ONCE),
+            connections_starting: Semaphore::new(limits::CONNECTIONS_STARTING_MAX),
         }))
     }
 
@@ -113,6 +122,11 @@ fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<InstanceState>> 
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     v0_1_0::Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    // What the async flavour has beside these. A plain plugin that imports them is ended when it
+    // calls them.
+    operations::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    http_async::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    websocket::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
     Ok(linker)
 }
 

@@ -54,19 +54,29 @@ impl http::Host for InstanceState {
         };
         let answer = match outbound(request) {
             Ok(outbound) => door.fetch(outbound, timeout).await,
-            Err(error) => Err(error),
+            Err(error) => {
+                door.malformed();
+                Err(error)
+            }
         };
-        Ok(answer.map(inbound).map_err(|error| match error {
-            FetchError::Invalid(why) => http::HttpError::Invalid(why),
-            FetchError::Denied(why) | FetchError::SecretDenied(why) => http::HttpError::Denied(why),
-            FetchError::Unreachable(why) => http::HttpError::Unreachable(why),
-            FetchError::NoAnswer(why) => http::HttpError::NoAnswer(why),
-            FetchError::TooLarge(why) => http::HttpError::TooLarge(why),
-        }))
+        Ok(answer.map(inbound).map_err(unanswered))
     }
 }
 
-fn outbound(request: http::Request) -> std::result::Result<::http::Request<Bytes>, FetchError> {
+/// Why there is no answer, in the interface's words.
+pub(super) fn unanswered(error: FetchError) -> http::HttpError {
+    match error {
+        FetchError::Invalid(why) => http::HttpError::Invalid(why),
+        FetchError::Denied(why) | FetchError::SecretDenied(why) => http::HttpError::Denied(why),
+        FetchError::Unreachable(why) => http::HttpError::Unreachable(why),
+        FetchError::NoAnswer(why) => http::HttpError::NoAnswer(why),
+        FetchError::TooLarge(why) => http::HttpError::TooLarge(why),
+    }
+}
+
+pub(super) fn outbound(
+    request: http::Request,
+) -> std::result::Result<::http::Request<Bytes>, FetchError> {
     let uri = egress::parse_url(&request.url)?;
     let mut builder = ::http::Request::builder().method(request.method.as_str()).uri(uri);
     for (name, value) in &request.headers {
@@ -77,7 +87,7 @@ fn outbound(request: http::Request) -> std::result::Result<::http::Request<Bytes
         .map_err(|error| FetchError::Invalid(format!("the request is not valid HTTP: {error}")))
 }
 
-fn inbound(response: ::http::Response<Bytes>) -> http::Response {
+pub(super) fn inbound(response: ::http::Response<Bytes>) -> http::Response {
     http::Response {
         status: response.status().as_u16(),
         headers: response
@@ -195,8 +205,14 @@ impl secrets::Host for InstanceState {
         &mut self,
         name: String,
     ) -> Result<std::result::Result<String, secrets::SecretError>> {
-        let revealed = self.vault().and_then(|vault| vault.reveal(&name).map_err(refused));
-        Ok(revealed.map(|secret| secret.expose().to_owned()))
+        let Some(door) = &self.door else { return Ok(Err(secrets::SecretError::Unknown)) };
+        let vault = door.egress.vault();
+        let revealed = vault.reveal(&name);
+        let granted = revealed.is_ok();
+        if vault.is_first_reveal(&name) || matches!(revealed, Err(SecretError::Denied)) {
+            door.observer.revealed(&door.lane, &door.plugin, &name, granted);
+        }
+        Ok(revealed.map(|secret| secret.expose().to_owned()).map_err(refused))
     }
 }
 

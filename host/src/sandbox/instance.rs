@@ -9,19 +9,19 @@ use wasmtime::{Store, Trap, UpdateDeadline};
 
 use super::{
     binding::Spec,
-    bindings::v0_1_0::{self, channel_types, metadata},
+    bindings::v0_1_0::{self, channel_types},
     door::{Contact, Door},
     engine::Engine,
-    kv::Kv,
-    log::{LogSink, Speaker},
+    log::LogSink,
     meter::Metered,
     observer::Observer,
     outcome::{Fault, FaultKind, Health, Outcome, Problem},
+    plugin::Runs,
     state::InstanceState,
 };
 use crate::{
     envelope::{Attachment, Envelope},
-    ids::{Digest, NotificationId, PluginName},
+    ids::{Digest, NotificationId},
     limits,
     store::Priority,
 };
@@ -76,7 +76,7 @@ pub(super) enum StartError {
     Refused { problem: Problem, temporary: bool },
 }
 
-fn new_store(engine: &Engine, state: InstanceState) -> Store<InstanceState> {
+pub(super) fn new_store(engine: &Engine, state: InstanceState) -> Store<InstanceState> {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that makes a store")]
     let mut store = Store::new(engine.wasmtime(), state);
     store.limiter(|state| &mut state.memory);
@@ -94,7 +94,12 @@ fn new_store(engine: &Engine, state: InstanceState) -> Store<InstanceState> {
 }
 
 /// Makes ready for one call: resets what is counted per call.
-fn arm(store: &mut Store<InstanceState>, wall: Duration, cpu: Duration, notification: &str) {
+pub(super) fn arm(
+    store: &mut Store<InstanceState>,
+    wall: Duration,
+    cpu: Duration,
+    notification: &str,
+) {
     store.data_mut().begin(wall, cpu, notification);
     store.set_epoch_deadline(1);
 }
@@ -114,8 +119,9 @@ macro_rules! run {
         }
     }};
 }
+pub(super) use run;
 
-fn classify(state: &InstanceState, error: &wasmtime::Error) -> Fault {
+pub(super) fn classify(state: &InstanceState, error: &wasmtime::Error) -> Fault {
     let (kind, detail) = if state.cpu_exhausted {
         let budget_ms = state.cpu_budget.as_millis();
         (FaultKind::Cpu, format!("it computed for more than {budget_ms} ms"))
@@ -130,11 +136,15 @@ fn classify(state: &InstanceState, error: &wasmtime::Error) -> Fault {
             Some(trap) => (FaultKind::Trap, trap.to_string()),
             None => {
                 let text = format!("{error:#}");
-                let kind = if text.contains("fuel") || text.contains("too large") {
+                let kind = if text.contains("fuel")
+                    || text.contains("too large")
+                    || text.contains(super::operations::TOO_MANY)
+                {
                     FaultKind::HostCall
                 } else {
                     FaultKind::Trap
                 };
+                let text = state.scrub(&text);
                 (kind, super::log::cut(&text, limits::ERROR_BYTES_MAX).to_owned())
             }
         }
@@ -142,27 +152,31 @@ fn classify(state: &InstanceState, error: &wasmtime::Error) -> Fault {
     Fault { kind, detail }
 }
 
-/// Asks a component what it is, in a sandbox that can reach nothing.
-pub(super) async fn describe(
-    engine: &Engine,
-    pre: &v0_1_0::PluginPre<InstanceState>,
-    name: &PluginName,
-    digest: Digest,
-) -> Result<metadata::Manifest, Fault> {
-    let speaker = Speaker {
-        tenant: String::new(),
-        channel: String::new(),
-        plugin: name.to_string(),
-        digest: short(digest),
-    };
-    let log = LogSink::new(Arc::new(speaker), None);
-    let state = InstanceState::new(log, Arc::new(Kv::default()), None, limits::MEMORY_BYTES_MAX);
-    let mut store = new_store(engine, state);
-    let wall = limits::INITIALIZE_WALL;
-    arm(&mut store, wall, limits::SEND_CPU_DEFAULT, "");
-    let plugin = run!(store, wall, pre.instantiate_async(&mut store))?;
-    let metadata = plugin.conductor_channel_metadata();
-    run!(store, wall, metadata.call_describe(&mut store))
+/// What `initialize` gets.
+pub(super) fn context(spec: &Spec) -> channel_types::Context {
+    channel_types::Context {
+        tenant_id: spec.tenant_id.clone(),
+        tenant_name: spec.tenant_name.clone(),
+        channel: spec.speaker.channel.clone(),
+        options: spec.options.clone(),
+        secrets: spec.secret_names.clone(),
+    }
+}
+
+/// The state of a new instance of `spec`.
+pub(super) fn new_state(spec: &Spec, observer: &Arc<dyn Observer>) -> InstanceState {
+    let log = LogSink::new(Arc::clone(&spec.speaker), Some(Arc::clone(&spec.egress)));
+    InstanceState::new(
+        log,
+        Arc::clone(&spec.kv),
+        Some(Door::new(
+            Arc::clone(&spec.egress),
+            Arc::clone(observer),
+            spec.plugin.name().clone(),
+            spec.lane.clone(),
+        )),
+        spec.limits.memory_bytes,
+    )
 }
 
 /// The part of a digest that people compare.
@@ -179,30 +193,19 @@ impl Instance {
         spec: &Spec,
         observer: &Arc<dyn Observer>,
     ) -> Result<Box<Self>, StartError> {
-        let log = LogSink::new(Arc::clone(&spec.speaker), Some(Arc::clone(&spec.egress)));
-        let state = InstanceState::new(
-            log,
-            Arc::clone(&spec.kv),
-            Some(Door::new(
-                Arc::clone(&spec.egress),
-                Arc::clone(observer),
-                spec.plugin.name().clone(),
-            )),
-            spec.limits.memory_bytes,
-        );
-        let mut store = new_store(engine, state);
+        let mut store = new_store(engine, new_state(spec, observer));
         let wall = limits::INITIALIZE_WALL;
         // A language runtime starts up in here: it may compute as long as it may take.
         arm(&mut store, wall, wall, "");
-        let started = run!(store, wall, spec.plugin.pre().instantiate_async(&mut store));
-        let plugin = started.map_err(StartError::Fault)?;
-        let context = channel_types::Context {
-            tenant_id: spec.tenant_id.clone(),
-            tenant_name: spec.tenant_name.clone(),
-            channel: spec.speaker.channel.clone(),
-            options: spec.options.clone(),
-            secrets: spec.secret_names.clone(),
+        let Runs::Plain(pre) = spec.plugin.runs() else {
+            return Err(StartError::Fault(Fault {
+                kind: FaultKind::Start,
+                detail: String::from("it is of the async flavour"),
+            }));
         };
+        let started = run!(store, wall, pre.instantiate_async(&mut store));
+        let plugin = started.map_err(StartError::Fault)?;
+        let context = context(spec);
         let channel = plugin.conductor_channel_channel();
         let answer = run!(store, wall, channel.call_initialize(&mut store, &context));
         match answer.map_err(StartError::Fault)? {
@@ -211,6 +214,12 @@ impl Instance {
             }
             Err(failure) => {
                 let (problem, temporary) = v0_1_0::failure(failure);
+                // What a plugin says is kept and shown: no secret may be in it.
+                let vault = spec.egress.vault();
+                let problem = Problem {
+                    code: vault.scrub_owned(problem.code),
+                    detail: vault.scrub_owned(problem.detail),
+                };
                 Err(StartError::Refused { problem, temporary })
             }
         }
@@ -243,7 +252,9 @@ impl Instance {
         arm(&mut self.store, wall, self.cpu, "");
         let channel = self.plugin.conductor_channel_channel();
         let report = run!(self.store, wall, channel.call_health(&mut self.store))?;
-        Ok((v0_1_0::health(report), self))
+        let mut health = v0_1_0::health(report);
+        health.detail = health.detail.map(|detail| self.store.data().scrub(&detail));
+        Ok((health, self))
     }
 
     /// The last call, and the end.
@@ -265,7 +276,11 @@ impl Instance {
     }
 }
 
-fn message(call: SendCall, id: String, wall: Duration) -> Result<channel_types::Message, Problem> {
+pub(super) fn message(
+    call: SendCall,
+    id: String,
+    wall: Duration,
+) -> Result<channel_types::Message, Problem> {
     let envelope = call.envelope;
     let attachments: Result<Vec<_>, Problem> =
         envelope.attachments.into_iter().map(attachment).collect();

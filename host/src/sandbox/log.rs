@@ -77,6 +77,15 @@ impl LogSink {
         call.told = false;
     }
 
+    /// What follows is about this notification.
+    pub(super) fn speak_of(&self, notification: &str) {
+        let mut call = self.0.call.lock().unwrap_or_else(PoisonError::into_inner);
+        if call.notification != notification {
+            call.notification.clear();
+            call.notification.push_str(notification);
+        }
+    }
+
     /// How many lines were dropped since this was last asked.
     pub(super) fn take_dropped(&self) -> u64 {
         self.0.dropped_lines.swap(0, Ordering::Relaxed)
@@ -93,13 +102,15 @@ impl LogSink {
         if !enabled(level) {
             return;
         }
-        let mut text = cut(message, limits::LOG_LINE_BYTES_MAX).to_owned();
+        // A guest may have been granted a secret's value, and a panic message may carry it.
+        let mut text = self.clean(message, limits::LOG_LINE_BYTES_MAX);
         for (name, value) in fields.iter().take(limits::LOG_FIELDS_MAX) {
             let left = limits::LOG_LINE_BYTES_MAX.saturating_sub(text.len());
+            let name = self.clean(name, left);
             if left < name.len() + 4 {
                 break;
             }
-            let value = cut(value, left - name.len() - 4);
+            let value = self.clean(value, left - name.len() - 4);
             // Writing to a String does not fail.
             let _infallible = write!(text, " {name}={value:?}");
         }
@@ -117,12 +128,21 @@ impl LogSink {
             }
             return;
         }
-        // A guest may have been granted a secret's value, and a panic message may carry it.
-        let text = match &self.0.egress {
-            Some(egress) => egress.vault().scrub_owned(text),
-            None => text,
-        };
         self.emit(level, source, &text, &call);
+    }
+
+    /// The beginning of `text` without secrets.
+    fn clean(&self, text: &str, bytes_max: usize) -> String {
+        match &self.0.egress {
+            Some(egress) => egress.vault().scrub_cut(text, bytes_max),
+            None => cut(text, bytes_max).to_owned(),
+        }
+    }
+
+    /// How much of a line must be at hand so that no secret in what is shown is halved.
+    fn line_bytes(&self) -> usize {
+        let longest = self.0.egress.as_ref().map_or(0, |egress| egress.vault().longest());
+        limits::LOG_LINE_BYTES_MAX.saturating_add(longest)
     }
 
     fn emit(&self, level: Level, source: &str, text: &str, call: &Call) {
@@ -190,7 +210,7 @@ impl LineStream {
                 Some(line) => (line, true),
                 None => (piece, false),
             };
-            let room = limits::LOG_LINE_BYTES_MAX.saturating_sub(partial.len());
+            let room = self.sink.line_bytes().saturating_sub(partial.len());
             partial.extend_from_slice(line.get(..room.min(line.len())).unwrap_or(line));
             if complete {
                 let text = String::from_utf8_lossy(&partial);

@@ -53,7 +53,7 @@ impl Door {
         timeout: Duration,
     ) -> std::result::Result<Acceptance, SmtpError> {
         let host = host_of(&submission.server);
-        let answer = self.egress.submit(submission, timeout).await;
+        let answer = self.egress.submit(submission, timeout, &self.tell()).await;
         self.mail_contact(host, answer.as_ref().map(|acceptance| acceptance.reply.code));
         answer
     }
@@ -64,7 +64,7 @@ impl Door {
         timeout: Duration,
     ) -> std::result::Result<(), SmtpError> {
         let host = host_of(&server);
-        let answer = self.egress.check_mail_server(server, timeout).await;
+        let answer = self.egress.check_mail_server(server, timeout, &self.tell()).await;
         const READY: u16 = 250;
         self.mail_contact(host, answer.as_ref().map(|()| READY));
         answer

@@ -5,7 +5,11 @@ use super::{
     outcome::{Fault, FaultKind},
     plugin::LoadedPlugin,
 };
-use crate::{egress::FetchError, ids::PluginName, store::Lane};
+use crate::{
+    egress::{Denial, FetchError},
+    ids::PluginName,
+    store::Lane,
+};
 
 /// Somebody who counts, and who acts when a plugin fails its probation. Called on the hot path: do
 /// not wait.
@@ -24,6 +28,11 @@ pub trait Observer: Send + Sync + 'static {
     fn instance_ended(&self, plugin: &PluginName);
     /// An outbound request is over: the status of the answer, or why there is none.
     fn fetched(&self, plugin: &PluginName, answer: Result<u16, &FetchError>);
+    /// A request was refused by the policy, or would have been if it were enforced.
+    fn denied(&self, lane: &Lane, plugin: &PluginName, denial: &Denial);
+    /// A plugin read the value of a secret, for the first time in this binding; or it wanted to and
+    /// may not.
+    fn revealed(&self, lane: &Lane, plugin: &PluginName, secret: &str, granted: bool);
     /// A plugin has done its first call well.
     fn proven(&self, plugin: &LoadedPlugin);
     /// A plugin has struck [`crate::limits::PROBATION_STRIKES`] times without one success.

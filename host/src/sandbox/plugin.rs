@@ -13,15 +13,17 @@ use std::{
 use wasmtime::component::Component;
 
 use super::{
-    bindings::v0_1_0,
+    bindings::{v0_1_0, v0_1_0_async},
     cache::CompileCache,
+    describe,
     engine::Engine,
-    instance,
     manifest::Manifest,
     outcome::Fault,
-    version::{self, VersionError},
+    state::InstanceState,
+    version::{self, Flavour, VersionError},
 };
 use crate::{
+    config::PluginLimits,
     ids::{Digest, PluginName},
     limits,
 };
@@ -40,10 +42,21 @@ pub struct LoadedPlugin {
 
 /// What is instantiated.
 enum Code {
-    Linked(v0_1_0::PluginPre<super::state::InstanceState>),
+    Linked(v0_1_0::PluginPre<InstanceState>),
+    /// The same of the async flavour.
+    LinkedAsync {
+        pre: v0_1_0_async::PluginAsyncPre<InstanceState>,
+        is_connected: bool,
+    },
     /// Tests of what is said about plugins need none that runs.
     #[cfg(test)]
     Absent,
+}
+
+/// [`Code`] that can be instantiated.
+pub(super) enum Runs<'a> {
+    Plain(&'a v0_1_0::PluginPre<InstanceState>),
+    Async(&'a v0_1_0_async::PluginAsyncPre<InstanceState>),
 }
 
 /// Whether a plugin has shown yet that it works.
@@ -131,10 +144,20 @@ impl LoadedPlugin {
         })??;
         let link = |error: wasmtime::Error| LoadError::Link(format!("{error:#}"));
         let pre = engine.linker().instantiate_pre(&prepared.component).map_err(link)?;
-        let pre = v0_1_0::PluginPre::new(pre).map_err(link)?;
-        let manifest = instance::describe(engine, &pre, &name, prepared.digest)
-            .await
-            .map_err(LoadError::Describe)?;
+        let asked = (&**engine, &name, prepared.digest);
+        let (manifest, code) = match prepared.flavour {
+            Flavour::Plain => {
+                let pre = v0_1_0::PluginPre::new(pre).map_err(link)?;
+                let manifest = describe::plain(asked, &pre).await.map_err(LoadError::Describe)?;
+                (manifest, Code::Linked(pre))
+            }
+            Flavour::Async => {
+                let pre = v0_1_0_async::PluginAsyncPre::new(pre).map_err(link)?;
+                let (manifest, is_connected) =
+                    describe::of_async(asked, &pre).await.map_err(LoadError::Describe)?;
+                (manifest, Code::LinkedAsync { pre, is_connected })
+            }
+        };
         let manifest = v0_1_0::manifest(manifest).map_err(LoadError::Manifest)?;
         jsonschema::meta::validate(&manifest.options_schema).map_err(|error| {
             LoadError::Manifest(format!("its options-schema is no JSON Schema: {error}"))
@@ -144,7 +167,7 @@ impl LoadedPlugin {
             digest: prepared.digest,
             manifest,
             interface: prepared.interface,
-            code: Code::Linked(pre),
+            code,
             compiled_in: prepared.compiled_in,
             probation: Probation::default(),
         })
@@ -180,11 +203,35 @@ impl LoadedPlugin {
         self.compiled_in
     }
 
-    pub(super) fn pre(&self) -> &v0_1_0::PluginPre<super::state::InstanceState> {
+    /// What is instantiated, by flavour.
+    pub(super) fn runs(&self) -> Runs<'_> {
         match &self.code {
-            Code::Linked(pre) => pre,
+            Code::Linked(pre) => Runs::Plain(pre),
+            Code::LinkedAsync { pre, .. } => Runs::Async(pre),
             #[cfg(test)]
             Code::Absent => panic!("this plugin is only a description"),
+        }
+    }
+
+    /// Whether many sends run in one instance.
+    pub(super) const fn is_async(&self) -> bool {
+        matches!(self.code, Code::LinkedAsync { .. })
+    }
+
+    /// Whether it holds a connection that lives on: it has one instance for each channel, from the
+    /// start.
+    #[must_use]
+    pub const fn is_connected(&self) -> bool {
+        matches!(self.code, Code::LinkedAsync { is_connected: true, .. })
+    }
+
+    /// How many sends of one channel may run at the same time, under `limits`.
+    #[must_use]
+    pub const fn in_flight_max(&self, limits: &PluginLimits) -> usize {
+        match self.code {
+            Code::LinkedAsync { is_connected: true, .. } => limits.in_flight_max,
+            Code::LinkedAsync { .. } => limits.instances_max.saturating_mul(limits.in_flight_max),
+            _ => limits.instances_max,
         }
     }
 
@@ -247,6 +294,7 @@ impl fmt::Debug for LoadedPlugin {
 struct Prepared {
     digest: Digest,
     interface: String,
+    flavour: Flavour,
     component: Component,
     compiled_in: Option<Duration>,
 }
@@ -263,9 +311,9 @@ fn prepare(
     {
         return Err(LoadError::Digest { found: digest, expected });
     }
-    let interface = version::check(bytes)?;
+    let (interface, flavour) = version::check(bytes)?;
     if let Some(component) = cache.and_then(|cache| cache.load(engine.wasmtime(), &digest)) {
-        return Ok(Prepared { digest, interface, component, compiled_in: None });
+        return Ok(Prepared { digest, interface, flavour, component, compiled_in: None });
     }
     let began = Instant::now();
     let component = Component::from_binary(engine.wasmtime(), bytes)
@@ -274,5 +322,5 @@ fn prepare(
     if let Some(cache) = cache {
         cache.store(&component, &digest);
     }
-    Ok(Prepared { digest, interface, component, compiled_in })
+    Ok(Prepared { digest, interface, flavour, component, compiled_in })
 }

@@ -15,12 +15,13 @@ use super::{
     binding::{Binding, BindingStatus},
     crash::Gate,
     engine::Engine,
-    instance::{Instance, StartError},
+    instance::StartError,
     kv::Kv,
     observer::Observer,
     outcome::{Fault, Health},
     plugin::LoadedPlugin,
     spec,
+    trial::Trial,
 };
 use crate::{
     config::{Channel, Plugin, Tenant},
@@ -150,6 +151,7 @@ impl Sandbox {
             self.tasks.clone(),
             Arc::clone(&self.troubled),
         );
+        binding.connect();
         let entry = Entry { binding: Arc::clone(&binding), generation: generation.number };
         if let Some(old) = bindings.insert(lane.clone(), entry) {
             old.binding.retire();
@@ -183,6 +185,12 @@ impl Sandbox {
             }
             keep
         });
+        // A connection lives without messages, so it does not wait for the first.
+        for lane in connected(generation) {
+            if let Err(why) = self.binding(generation, &lane) {
+                tracing::warn!(tenant = %lane.tenant, channel = %lane.channel, "not connected: {why}");
+            }
+        }
         if retired > 0 {
             tracing::debug!(retired, generation = generation.number, "bindings changed");
         }
@@ -238,16 +246,15 @@ impl Sandbox {
             self.spec(&parts, Arc::new(Kv::default()))?
         };
         let failed = |what: &str, fault: &Fault| format!("`{what}` failed: {fault}");
-        let instance = match Instance::start(&self.engine, &spec, &self.observer).await {
-            Ok(instance) => instance,
+        let trial = match Trial::start(&self.engine, &spec, &self.observer).await {
+            Ok((trial, _took)) => trial,
             Err(StartError::Fault(fault)) => return Err(failed("initialize", &fault)),
             Err(StartError::Refused { problem, .. }) => {
                 return Err(format!("`initialize` says {}: {}", problem.code, problem.detail));
             }
         };
-        let (health, instance) =
-            instance.health().await.map_err(|fault| failed("health", &fault))?;
-        instance.shutdown().await.map_err(|fault| failed("shutdown", &fault))?;
+        let (health, trial) = trial.health().await.map_err(|fault| failed("health", &fault))?;
+        trial.shutdown().await.map_err(|fault| failed("shutdown", &fault))?;
         Ok(health)
     }
 
@@ -265,15 +272,14 @@ impl Sandbox {
             let parts = parts(generation, lane).map_err(|error| error.to_string())?;
             self.spec(&parts, Arc::new(Kv::default()))?
         };
-        let began = Instant::now();
-        let started = Instance::start(&self.engine, &spec, &self.observer).await;
-        let took = began.elapsed();
-        match started {
-            Ok(instance) => instance.shutdown().await.map_err(|fault| fault.to_string())?,
-            Err(StartError::Fault(fault)) => return Err(fault.to_string()),
-            Err(StartError::Refused { problem, .. }) => return Err(problem.detail),
+        match Trial::start(&self.engine, &spec, &self.observer).await {
+            Ok((trial, took)) => {
+                trial.shutdown().await.map_err(|fault| fault.to_string())?;
+                Ok(took)
+            }
+            Err(StartError::Fault(fault)) => Err(fault.to_string()),
+            Err(StartError::Refused { problem, .. }) => Err(problem.detail),
         }
-        Ok(took)
     }
 
     /// How every live binding is.
@@ -295,6 +301,24 @@ impl Sandbox {
         };
         tokio::time::timeout(grace, all).await.is_ok()
     }
+}
+
+/// The channels whose plugins hold a connection.
+fn connected(generation: &Generation) -> Vec<Lane> {
+    if !generation.plugins.values().any(|plugin| plugin.is_connected()) {
+        return Vec::new();
+    }
+    let channels = generation
+        .config
+        .tenants
+        .values()
+        .flat_map(|tenant| tenant.channels.values().map(move |channel| (tenant.id, channel)));
+    channels
+        .filter(|(_, channel)| {
+            generation.plugins.get(&channel.plugin).is_some_and(|plugin| plugin.is_connected())
+        })
+        .map(|(tenant, channel)| Lane { tenant, channel: channel.name.clone() })
+        .collect()
 }
 
 fn parts<'a>(generation: &'a Generation, lane: &Lane) -> Result<Parts<'a>, Unavailable> {

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     config::{Channel, ChannelSecret, ONLY_SECRET, Plugin, Tenant},
     egress::{Egress, EgressPolicy},
+    limits,
     store::Lane,
 };
 
@@ -110,7 +111,17 @@ pub(super) fn build(
     let secrets = secrets(channel, manifest)?;
     let policy = EgressPolicy::new(&manifest.hosts, &channel.options, &config.grants)?;
     let digest = plugin.digest();
-    let egress = egress.binding(digest, policy, &secrets, &config.grants, config.limits.egress_max);
+    let egress_max = config.limits.egress_max.unwrap_or_else(|| {
+        let usual = limits::EGRESS_PER_BINDING_DEFAULT;
+        match plugin.is_async() {
+            // Each of its sends is a request at least.
+            true => {
+                plugin.in_flight_max(&config.limits).clamp(usual, limits::EGRESS_PER_BINDING_MAX)
+            }
+            false => usual,
+        }
+    });
+    let egress = egress.binding(digest, policy, &secrets, &config.grants, egress_max);
     let speaker = Speaker {
         tenant: tenant.id.to_string(),
         channel: channel.name.to_string(),

@@ -13,6 +13,7 @@ use super::{
     limiter::MemoryLimiter,
     log::{Level, LineStream, LogSink},
     meter::CpuMeter,
+    operations::Operations,
     wasi_http::Hooks,
 };
 use crate::limits;
@@ -31,6 +32,8 @@ pub(super) struct InstanceState {
     pub(super) deadline: Instant,
     /// Set when the CPU budget ended the call.
     pub(super) cpu_exhausted: bool,
+    /// What was started in a turn. None: the plain flavour, or `describe`.
+    pub(super) operations: Option<Box<Operations>>,
     wasi: WasiCtx,
     wasi_http: WasiHttpCtx,
     hooks: Hooks,
@@ -70,20 +73,34 @@ impl InstanceState {
             cpu_budget: Duration::ZERO,
             deadline,
             cpu_exhausted: false,
+            operations: None,
             wasi,
             wasi_http,
             table,
         }
     }
 
+    /// `text` without the channel's secrets.
+    pub(super) fn scrub(&self, text: &str) -> String {
+        match &self.door {
+            Some(door) => door.egress.vault().scrub(text),
+            None => text.to_owned(),
+        }
+    }
+
     /// A call begins that may take `wall` and compute for `cpu`.
     pub(super) fn begin(&mut self, wall: Duration, cpu: Duration, notification: &str) {
+        self.begin_turn(wall, cpu);
+        self.log.begin(notification);
+    }
+
+    /// The same without a new budget of log lines.
+    pub(super) fn begin_turn(&mut self, wall: Duration, cpu: Duration) {
         self.deadline = Instant::now() + wall;
         self.hooks.deadline = self.deadline;
         self.cpu_budget = cpu;
         self.cpu_exhausted = false;
         self.cpu.reset();
-        self.log.begin(notification);
     }
 }
 

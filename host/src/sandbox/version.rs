@@ -1,4 +1,4 @@
-//! Which interface a component was built for, read from its import and export names before a
+//! Which interface and which of its flavours a component was built for, read from its import and export names before a
 //! single function is compiled, so that the wrong file gets a sentence and not a linker error.
 
 use wasmparser::{Encoding, Parser, Payload};
@@ -8,6 +8,32 @@ use super::bindings::SUPPORTED_VERSIONS;
 /// What every WebAssembly file begins with.
 const MAGIC: &[u8] = b"\0asm";
 const PACKAGE: &str = "conductor:channel/";
+
+/// How a plugin is called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Flavour {
+    /// `channel`: one call at a time in one instance.
+    Plain,
+    /// `channel-async`: many.
+    Async,
+}
+
+impl Flavour {
+    fn of(interface: &str) -> Option<Self> {
+        match interface {
+            "channel" => Some(Self::Plain),
+            "channel-async" => Some(Self::Async),
+            _ => None,
+        }
+    }
+
+    const fn interface(self) -> &'static str {
+        match self {
+            Self::Plain => "channel",
+            Self::Async => "channel-async",
+        }
+    }
+}
 
 /// Why a file is not a plugin for this host.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -22,19 +48,28 @@ pub enum VersionError {
     CoreModule,
     /// A component of another kind.
     #[error(
-        "it is a component that exports no {PACKAGE}channel interface (it exports {found}): export \
-         the world `plugin` of {PACKAGE}, with the SDK's `export!` for example"
+        "it is a component that exports no {PACKAGE}channel or {PACKAGE}channel-async interface (it \
+         exports {found}): export the world `plugin` or `plugin-async` of {PACKAGE}, with the SDK's \
+         `export!` or `export_async!` for example"
     )]
     NotAPlugin {
         /// What it exports.
         found: String,
     },
+    /// It cannot be called in two ways.
+    #[error(
+        "it exports both {PACKAGE}channel and {PACKAGE}channel-async: export one of the worlds \
+         `plugin` and `plugin-async`, with one `export!` or `export_async!`"
+    )]
+    BothFlavours,
     /// Built for an interface that this host does not have.
     #[error(
-        "it was built for {PACKAGE}channel@{found}, and this host supports {supported}: rebuild it \
-         with an SDK for one of these"
+        "it was built for {PACKAGE}{interface}@{found}, and this host supports {supported}: rebuild \
+         it with an SDK for one of these"
     )]
     Unsupported {
+        /// Which interface: the flavour's.
+        interface: &'static str,
         /// Which version.
         found: String,
         /// What there is.
@@ -42,11 +77,11 @@ pub enum VersionError {
     },
 }
 
-/// Checks the file and tells the version of the interface it was built for.
+/// Checks the file and tells the version of the interface it was built for, and the flavour.
 ///
 /// # Errors
 /// Says what the file is instead.
-pub(super) fn check(bytes: &[u8]) -> Result<String, VersionError> {
+pub(super) fn check(bytes: &[u8]) -> Result<(String, Flavour), VersionError> {
     if !bytes.starts_with(MAGIC) {
         return Err(VersionError::Broken(String::from("it does not begin like one")));
     }
@@ -68,16 +103,25 @@ pub(super) fn check(bytes: &[u8]) -> Result<String, VersionError> {
             _ => {}
         }
     }
-    let built_for = exports.iter().find_map(|name| {
+    judge(&exports)
+}
+
+fn judge(exports: &[String]) -> Result<(String, Flavour), VersionError> {
+    let mut built_for = exports.iter().filter_map(|name| {
         let (interface, version) = name.strip_prefix(PACKAGE)?.split_once('@')?;
-        (interface == "channel").then(|| version.to_owned())
+        Some((version.to_owned(), Flavour::of(interface)?))
     });
-    match built_for {
-        Some(version) if SUPPORTED_VERSIONS.contains(&version.as_str()) => Ok(version),
-        Some(found) => {
-            Err(VersionError::Unsupported { found, supported: SUPPORTED_VERSIONS.join(", ") })
+    match (built_for.next(), built_for.next()) {
+        (None, _) => Err(VersionError::NotAPlugin { found: listing(exports) }),
+        (Some(_), Some(_)) => Err(VersionError::BothFlavours),
+        (Some((version, flavour)), None) if SUPPORTED_VERSIONS.contains(&version.as_str()) => {
+            Ok((version, flavour))
         }
-        None => Err(VersionError::NotAPlugin { found: listing(&exports) }),
+        (Some((found, flavour)), None) => Err(VersionError::Unsupported {
+            interface: flavour.interface(),
+            found,
+            supported: SUPPORTED_VERSIONS.join(", "),
+        }),
     }
 }
 
@@ -98,6 +142,27 @@ mod tests {
     use super::*;
 
     const COMPONENT_HEAD: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    #[test]
+    fn the_flavour_is_read_from_the_exports() {
+        let judged = |names: &[&str]| {
+            judge(&names.iter().map(|name| format!("{PACKAGE}{name}")).collect::<Vec<_>>())
+        };
+        let version = || String::from("0.1.0");
+        assert_eq!(judged(&["channel@0.1.0", "metadata@0.1.0"]), Ok((version(), Flavour::Plain)));
+        assert_eq!(
+            judged(&["metadata@0.1.0", "channel-async@0.1.0"]),
+            Ok((version(), Flavour::Async))
+        );
+        assert_eq!(
+            judged(&["channel@0.1.0", "channel-async@0.1.0"]),
+            Err(VersionError::BothFlavours)
+        );
+        let newer = judged(&["channel-async@9.0.0"]).unwrap_err().to_string();
+        assert!(newer.contains("channel-async@9.0.0, and this host supports 0.1.0"), "{newer}");
+        let neither = judged(&["metadata@0.1.0"]).unwrap_err().to_string();
+        assert!(neither.contains("`plugin` or `plugin-async`"), "{neither}");
+    }
 
     #[test]
     fn what_is_no_plugin_is_told_apart() {

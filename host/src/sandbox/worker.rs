@@ -112,7 +112,13 @@ struct Held {
 }
 
 /// Tells, by being dropped, that an instance is gone, by whatever way.
-struct Ended(Arc<dyn Observer>, PluginName);
+pub(super) struct Ended(Arc<dyn Observer>, PluginName);
+
+impl Ended {
+    pub(super) fn new(binding: &Binding) -> Self {
+        Self(Arc::clone(&binding.observer), binding.spec.plugin.name().clone())
+    }
+}
 
 impl Drop for Ended {
     fn drop(&mut self) {
@@ -123,7 +129,7 @@ impl Drop for Ended {
 impl Held {
     fn new(instance: Box<Instance>, binding: &Binding) -> Self {
         let age_max = limits::INSTANCE_AGE_MAX.mul_f64(0.9 + 0.2 * fastrand::f64());
-        let ended = Ended(Arc::clone(&binding.observer), binding.spec.plugin.name().clone());
+        let ended = Ended::new(binding);
         Self { instance, born: Instant::now(), age_max, calls: 0, ended }
     }
 

@@ -64,6 +64,27 @@ impl<Options> Context<Options> {
     pub fn has_secret(&self, name: &str) -> bool {
         self.secrets.iter().any(|secret| secret == name)
     }
+
+    /// The one of these secrets that the operator has configured, for a channel whose way to send
+    /// depends on the credential that it has.
+    ///
+    /// # Errors
+    /// A failure of the configuration, `ambiguous_secrets`, when there is none of them or more than
+    /// one.
+    pub fn one_secret<'a>(&self, names: &[&'a str]) -> Result<&'a str, Failure> {
+        let configured: Vec<_> = names.iter().filter(|name| self.has_secret(name)).collect();
+        match configured.as_slice() {
+            [name] => Ok(**name),
+            found => Err(Failure::configuration(
+                "ambiguous_secrets",
+                format!(
+                    "configure just one of the secrets {}; found {}",
+                    names.join(", "),
+                    found.len()
+                ),
+            )),
+        }
+    }
 }
 
 impl<Options: DeserializeOwned> Context<Options> {

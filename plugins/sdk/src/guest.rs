@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use crate::{
     Channel, Context, Failure, HealthReport, Message, Receipt, SendError,
     bindings::{
-        conductor::channel::channel_types,
-        exports::conductor::channel::{channel, metadata},
+        conductor::channel::channel_types, described::metadata,
+        exports::conductor::channel::channel,
     },
     http,
 };
@@ -97,7 +97,7 @@ pub(crate) fn manifest<C: Channel + Package>() -> metadata::Manifest {
 /// Writes a panic to the host's log. The instance ends right after, and without this the operator
 /// would see nothing but "unreachable executed".
 #[cfg(target_family = "wasm")]
-fn log_panics() {
+pub(crate) fn log_panics() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         std::panic::set_hook(Box::new(|panic| {
@@ -108,7 +108,7 @@ fn log_panics() {
 
 /// A test's panics belong to the test.
 #[cfg(not(target_family = "wasm"))]
-fn log_panics() {}
+pub(crate) fn log_panics() {}
 
 /// At most 512 bytes: a panic message may hold whatever value the code choked on, and a log is no
 /// place for a whole payload.
@@ -135,7 +135,10 @@ macro_rules! export {
         #[allow(unsafe_code, reason = "the calling convention of components")]
         const _: () = {
             type Plugin = $crate::guest::Adapter<$channel>;
-    $crate::bindings::__export_component!(Plugin with_types_in $crate::bindings);
+    $crate::bindings::__export_channel!(Plugin with_types_in $crate::bindings);
+            $crate::bindings::described::__export_metadata!(
+                Plugin with_types_in $crate::bindings::described
+            );
         };
     };
 }

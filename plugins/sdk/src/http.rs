@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{SendError, bindings::conductor::channel::http as wit, host, time};
+use crate::{SendError, bindings::conductor::channel::http as wit, host, task, time};
 
 pub use response::Response;
 pub use wit::HttpError;
@@ -127,6 +127,21 @@ impl Request {
             (own, left) => own.or(left),
         };
         host::http::fetch(&self.raw).map(Response::from)
+    }
+
+    /// The same for an [`AsyncChannel`](crate::AsyncChannel): other sends go on meanwhile. Dropped
+    /// before its end, the request is given up.
+    ///
+    /// # Errors
+    /// As [`fetch`](Self::fetch).
+    pub async fn fetch_async(self) -> Result<Response, HttpError> {
+        if let Some(why) = self.invalid {
+            return Err(HttpError::Invalid(why));
+        }
+        match task::Operation::new(host::http_async::fetch(&self.raw)).await {
+            task::Outcome::Fetched(answer) => answer.map(Response::from),
+            _ => Err(HttpError::Invalid(String::from("the host answered something else"))),
+        }
     }
 }
 

@@ -35,9 +35,14 @@
 
 #[doc(hidden)]
 pub mod bindings;
+#[doc(hidden)]
+pub mod bindings_async;
 mod channel;
+mod channel_async;
 #[doc(hidden)]
 pub mod guest;
+#[doc(hidden)]
+pub mod guest_async;
 mod host;
 pub mod http;
 pub mod log;
@@ -50,24 +55,44 @@ pub mod overflow;
 pub mod secrets;
 pub mod smtp;
 pub mod state;
+pub mod task;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 pub mod text;
 pub mod time;
+pub mod websocket;
 
 pub use bindings::{
     conductor::channel::channel_types::{
         Attachment, Failure, Format, HealthReport, HealthStatus, Message, Moved, Priority, Problem,
         Receipt, ReceiptStatus, Retry, RetryScope, SendError,
     },
-    exports::conductor::channel::metadata::{LengthUnit, RateScope},
+    described::metadata::{LengthUnit, RateScope},
 };
 pub use channel::{Channel, Context};
+pub use channel_async::AsyncChannel;
 pub use manifest::Manifest;
 pub use overflow::Overflow;
 pub use schemars;
 pub use serde;
 pub use serde_json::{self, json};
+
+/// `object` without its members that are null: for the body of a request whose optional fields are
+/// not sent.
+///
+/// ```
+/// use conductor_sdk::{json, without_nulls};
+///
+/// let nobody: Option<&str> = None;
+/// assert_eq!(without_nulls(json!({ "a": 1, "to": nobody })), json!({ "a": 1 }));
+/// ```
+#[must_use]
+pub fn without_nulls(mut object: serde_json::Value) -> serde_json::Value {
+    if let Some(members) = object.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
+    }
+    object
+}
 
 /// The code on the page for authors compiles.
 #[cfg(doctest)]

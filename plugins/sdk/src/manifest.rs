@@ -6,9 +6,7 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 
 use crate::{
     Format, LengthUnit, RateScope,
-    bindings::exports::conductor::channel::metadata::{
-        BodyLimit, Deduplication, Manifest as Raw, Rate, SecretWant,
-    },
+    bindings::described::metadata::{BodyLimit, Deduplication, Manifest as Raw, Rate, SecretWant},
     time,
 };
 

@@ -10,9 +10,8 @@
 //!
 //! What is read is the part of CommonMark that people write in messages, with `~~struck~~` text:
 //! emphasis, code, links, headings, quotations, lists, rules and fenced blocks of code. Reference
-//! links, character references and blocks of code by indentation stay as they are written. A reader
-//! of all of CommonMark (pulldown-cmark) makes every component 200 KiB larger, twice what the
-//! smallest channel has in all.
+//! links, character references and blocks of code by indentation stay as they are written. With a
+//! reader of all of CommonMark (pulldown-cmark) a component is 165 KiB larger than with this one.
 
 mod blocks;
 mod escape;

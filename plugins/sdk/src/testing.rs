@@ -29,15 +29,20 @@ pub(crate) mod backend;
 mod fake_http;
 #[path = "testing/smtp.rs"]
 mod fake_smtp;
+#[path = "testing/operations.rs"]
+pub(crate) mod operations;
 #[path = "testing/signing.rs"]
 mod signing;
 
-use std::time::SystemTime;
+use std::{
+    future::Future,
+    time::{Duration, SystemTime},
+};
 
 use serde_json::Value;
 
 use crate::{
-    Channel, Context, Failure, Format, Message, Priority,
+    AsyncChannel, Channel, Context, Failure, Format, Message, Priority,
     bindings::conductor::channel::channel_types,
     guest,
     http::HttpError,
@@ -47,6 +52,7 @@ use crate::{
 
 pub use fake_http::{Answer, SentRequest, answer};
 pub use fake_smtp::{SentMail, accepted, refusal};
+pub use operations::{Heard, Said};
 pub use signing::RequestedJwt;
 
 /// The fake host of the current thread. A test runs in a thread of its own, so tests do not see
@@ -59,6 +65,7 @@ impl FakeHost {
     #[must_use]
     pub fn install() -> Self {
         backend::reset();
+        operations::reset();
         Self(())
     }
 
@@ -91,6 +98,19 @@ impl FakeHost {
     pub fn fail(&self, error: HttpError) -> &Self {
         backend::change(|fake| fake.answers.push_back(Err(error)));
         self
+    }
+
+    /// Who is at the other end of every websocket: told what the channel does, it says what comes
+    /// back. Without one, nothing can be connected to.
+    pub fn websocket(&self, peer: impl FnMut(Said) -> Vec<Heard> + 'static) -> &Self {
+        operations::set_peer(peer);
+        self
+    }
+
+    /// How much time has passed, in leaps from timer to timer.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        operations::elapsed()
     }
 
     /// All requests that were sent, oldest first.
@@ -161,13 +181,31 @@ impl LogLine {
 /// # Errors
 /// What `initialize` answers, or `invalid_options` when the options do not parse.
 pub fn start<C: Channel>(options: Value) -> Result<C, Failure> {
-    C::initialize(Context::parse(channel_types::Context {
+    C::initialize(context(&options)?)
+}
+
+/// [`start`] for the async flavour.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_async<C: AsyncChannel>(options: Value) -> Result<C, Failure> {
+    C::initialize(context(&options)?)
+}
+
+/// Runs a future to its end. Time stands still as long as anything can go on, and then leaps to the
+/// next timer.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    operations::block_on(future)
+}
+
+fn context<O: serde::de::DeserializeOwned>(options: &Value) -> Result<Context<O>, Failure> {
+    Context::parse(channel_types::Context {
         tenant_id: "0190b6c8-7d3a-7000-8000-0000000000aa".to_owned(),
         tenant_name: "Acme".to_owned(),
         channel: "test".to_owned(),
         options: options.to_string(),
         secrets: backend::change(|fake| fake.secrets.keys().cloned().collect()),
-    })?)
+    })
 }
 
 /// What `describe` answers, as JSON: with the keys of the interface's `manifest`, and the schema

@@ -51,5 +51,34 @@ pub fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// The beginning of what a provider says, on one line, for the detail of an outcome.
+#[must_use]
+pub fn excerpt(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 300;
+    truncate(&one_line(text), CHARACTERS_MAX, LengthUnit::Characters)
+}
+
+/// `text` with the mentions of `names`, `@all` for example, put out of action: a character without
+/// width stands behind the `@`. For names that call everybody in a room, since what stands in a
+/// notification may come from anywhere.
+#[must_use]
+pub fn without_mentions(text: &str, names: &[&str]) -> String {
+    const NO_WIDTH: char = '\u{200b}';
+    let mut out = String::with_capacity(text.len());
+    for (number, piece) in text.split('@').enumerate() {
+        if number > 0 {
+            out.push('@');
+            let is_mention = names.iter().any(|name| {
+                piece.get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name))
+            });
+            if is_mention {
+                out.push(NO_WIDTH);
+            }
+        }
+        out.push_str(piece);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests;

@@ -7,12 +7,12 @@ use crate::{
     config::{
         fields::Fields,
         findings::{At, Findings},
-        model::Grants,
+        model::{GrantMode, Grants},
     },
     egress::{AddressRange, HostPattern},
 };
 
-const KEYS: &[&str] = &["hosts", "smtp", "secrets", "reveal", "addresses"];
+const KEYS: &[&str] = &["hosts", "smtp", "secrets", "reveal", "addresses", "mode"];
 
 /// Reads the grants of a plugin; what is not granted is denied.
 pub(super) fn read(plugin: &Fields<'_>, context: &mut Context<'_>) -> Grants {
@@ -30,6 +30,24 @@ pub(super) fn read(plugin: &Fields<'_>, context: &mut Context<'_>) -> Grants {
         secrets: secrets(&fields, context),
         reveal: reveal(&fields, &mut context.findings),
         addresses: items(addresses, context, |text, _| text.parse::<AddressRange>()),
+        mode: mode(&fields, &mut context.findings),
+    }
+}
+
+fn mode(fields: &Fields<'_>, findings: &mut Findings) -> GrantMode {
+    match fields.text("mode", findings) {
+        None => GrantMode::Enforce,
+        Some(At { value: "enforce", .. }) => GrantMode::Enforce,
+        Some(At { value: "report-only", .. }) => GrantMode::ReportOnly,
+        Some(other) => {
+            let found: String = other.value.chars().take(40).collect();
+            let message = format!(
+                "mode is \"enforce\" (refuse what `hosts` does not grant) or \"report-only\" (let it \
+                 out and report it, to find the list of a new plugin), found \"{found}\""
+            );
+            findings.wrong(&other.origin, message);
+            GrantMode::Enforce
+        }
     }
 }
 

@@ -24,7 +24,8 @@ pub(super) const KEYS: &[&str] = &[
     "name", "enabled", "source", "digest", "scope", "requires", "lazy", "options", "grants",
     "limits",
 ];
-const LIMIT_KEYS: &[&str] = &["memory_mib", "wall_ms", "cpu_ms", "instances_max", "egress_max"];
+const LIMIT_KEYS: &[&str] =
+    &["memory_mib", "wall_ms", "cpu_ms", "instances_max", "in_flight_max", "egress_max"];
 const MIB: usize = 1024 * 1024;
 
 /// What plugins.toml says.
@@ -266,9 +267,13 @@ fn plugin_limits(entry: &Fields<'_>, context: &mut Context<'_>) -> PluginLimits 
     if let Some(instances) = fields.whole("instances_max", instances_bounds, findings) {
         limits.instances_max = to_usize(instances);
     }
+    let in_flight_bounds = 1..=limits::IN_FLIGHT_PER_INSTANCE_MAX as u64;
+    if let Some(in_flight) = fields.whole("in_flight_max", in_flight_bounds, findings) {
+        limits.in_flight_max = to_usize(in_flight);
+    }
     let egress_bounds = 1..=limits::EGRESS_PER_BINDING_MAX as u64;
     if let Some(egress) = fields.whole("egress_max", egress_bounds, findings) {
-        limits.egress_max = to_usize(egress);
+        limits.egress_max = Some(to_usize(egress));
     }
     limits
 }

@@ -16,7 +16,9 @@ use super::{
     transaction,
 };
 use crate::{
-    egress::{BindingEgress, FetchError, SecretError, fetch::as_u64},
+    egress::{
+        BindingEgress, Denial, DenialReason, FetchError, SecretError, denial::Tell, fetch::as_u64,
+    },
     limits,
 };
 
@@ -28,7 +30,8 @@ struct Admitted {
 }
 
 impl BindingEgress {
-    /// Hands one message to a mail server, within `timeout`.
+    /// Hands one message to a mail server, within `timeout`. `tell` hears of what the policy refused
+    /// or would have refused, as in [`BindingEgress::fetch_told`].
     ///
     /// # Errors
     /// [`SmtpError`]; its texts hold no secret.
@@ -36,9 +39,10 @@ impl BindingEgress {
         &self,
         submission: Submission,
         timeout: Duration,
+        tell: Tell<'_>,
     ) -> Result<Acceptance, SmtpError> {
         let deadline = Instant::now() + timeout.min(limits::SEND_WALL_MAX);
-        let result = Box::pin(self.admitted_submit(submission, deadline)).await;
+        let result = Box::pin(self.admitted_submit(submission, deadline, tell)).await;
         self.cleaned(result).map(|acceptance| Acceptance {
             reply: self.clean_reply(acceptance.reply),
             refused: acceptance
@@ -57,13 +61,14 @@ impl BindingEgress {
         &self,
         server: Server,
         timeout: Duration,
+        tell: Tell<'_>,
     ) -> Result<(), SmtpError> {
         let deadline = Instant::now() + timeout.min(limits::SEND_WALL_MAX);
         let check = async {
-            let admitted = self.admit_server(server)?;
+            let admitted = self.admit_server(server, tell)?;
             let _permits = self.permits(deadline).await?;
-            let connection = self.connection(&admitted, deadline).await?;
-            self.mail.park(connection);
+            let connection = self.connection(&admitted, deadline, tell).await?;
+            self.keep(connection);
             Ok(())
         };
         let result = Box::pin(check).await;
@@ -79,16 +84,17 @@ impl BindingEgress {
         &self,
         submission: Submission,
         deadline: Instant,
+        tell: Tell<'_>,
     ) -> Result<Acceptance, SmtpError> {
-        let admitted = self.admit_server(submission.server.clone())?;
+        let admitted = self.admit_server(submission.server.clone(), tell)?;
         let mail = Checked::new(submission)?;
         let _permits = self.permits(deadline).await?;
-        let mut connection = self.connection(&admitted, deadline).await?;
+        let mut connection = self.connection(&admitted, deadline, tell).await?;
         self.counters.bytes_out.fetch_add(as_u64(mail.message.len()), Ordering::Relaxed);
         connection.begin();
         let done = transaction::run(&mut connection.client, &mail, deadline).await;
         connection.in_order = done.in_order;
-        self.mail.park(connection);
+        self.keep(connection);
         if let Ok(acceptance) = &done.result {
             let bytes = acceptance.reply.text.len();
             self.counters.bytes_in.fetch_add(as_u64(bytes), Ordering::Relaxed);
@@ -97,7 +103,7 @@ impl BindingEgress {
     }
 
     /// Everything about a server that is decided before its name is looked up.
-    fn admit_server(&self, server: Server) -> Result<Admitted, SmtpError> {
+    fn admit_server(&self, server: Server, tell: Tell<'_>) -> Result<Admitted, SmtpError> {
         let to = Origin::new(&server.host, server.port, server.tls == Tls::Plaintext).ok_or_else(
             || {
                 SmtpError::Invalid(String::from(
@@ -105,7 +111,13 @@ impl BindingEgress {
                 ))
             },
         )?;
-        self.policy.permits_server(&to).map_err(|denied| SmtpError::Denied(denied.to_string()))?;
+        if let Err(denied) = self.policy.permits_server(&to) {
+            self.lacking(denied, tell).map_err(|refused| {
+                let error = SmtpError::Denied(refused.error.to_string());
+                tell(denial(&to, refused.reason, refused.lacks_grant, None));
+                error
+            })?;
+        }
         checks::check_server(&server)?;
         let identity = match &server.credentials {
             None => None,
@@ -115,7 +127,13 @@ impl BindingEgress {
                 secret: self
                     .vault
                     .value_for(&credentials.password_secret, |pattern| to.is_covered_by(pattern))
-                    .map_err(|error| secret_refused(&error, &credentials.password_secret, &to))?,
+                    .map_err(|error| {
+                        let name = &credentials.password_secret;
+                        if error == SecretError::Denied {
+                            tell(denial(&to, DenialReason::Secret, false, Some(name)));
+                        }
+                        secret_refused(&error, name, &to)
+                    })?,
             }),
         };
         let server = Server { host: to.host.clone(), ..server };
@@ -145,6 +163,7 @@ impl BindingEgress {
         &self,
         admitted: &Admitted,
         deadline: Instant,
+        tell: Tell<'_>,
     ) -> Result<Connection, SmtpError> {
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
         while let Some(mut connection) = self.mail.take(&admitted.server) {
@@ -159,8 +178,21 @@ impl BindingEgress {
             identity: admitted.identity.as_ref(),
             deadline,
         };
-        let client = plan.connect().await?;
+        let client = plan.connect().await.inspect_err(|error| {
+            // All but the address was judged before.
+            if matches!(error, SmtpError::Denied(_)) {
+                tell(denial(&admitted.to, DenialReason::Address, false, None));
+            }
+        })?;
         Ok(Connection::new(client, admitted.server.clone()))
+    }
+
+    /// Keeps a connection for the next message, unless the configuration has changed meanwhile.
+    fn keep(&self, connection: Connection) {
+        self.mail.park(connection);
+        if self.is_retired() {
+            self.mail.close_idle(Duration::ZERO);
+        }
     }
 
     fn cleaned<T>(&self, result: Result<T, SmtpError>) -> Result<T, SmtpError> {
@@ -175,6 +207,11 @@ impl BindingEgress {
     fn clean_reply(&self, reply: Reply) -> Reply {
         reply.map_text(|text| self.vault.scrub(text))
     }
+}
+
+fn denial(to: &Origin, reason: DenialReason, lacks_grant: bool, secret: Option<&str>) -> Denial {
+    let (origin, secret) = (Some(to.to_string()), secret.map(str::to_owned));
+    Denial { reason, origin, secret, lacks_grant, enforced: true }
 }
 
 fn secret_refused(error: &SecretError, name: &str, to: &Origin) -> SmtpError {

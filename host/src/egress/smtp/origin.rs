@@ -4,7 +4,7 @@ use std::fmt;
 
 use reqwest::Url;
 
-use super::super::HostPattern;
+use super::super::{HostPattern, pattern::Match};
 
 /// A host in normal form, a port, and whether there is TLS.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,8 +22,13 @@ impl Origin {
     }
 
     pub(in crate::egress) fn is_covered_by(&self, pattern: &HostPattern) -> bool {
+        self.compare(pattern) == Match::Whole
+    }
+
+    /// How far the pattern covers it.
+    pub(in crate::egress) fn compare(&self, pattern: &HostPattern) -> Match {
         let scheme = if self.plaintext { "smtp+plaintext" } else { "smtp" };
-        pattern.covers(scheme, &self.host, Some(self.port))
+        pattern.compare_parts(scheme, &self.host, Some(self.port))
     }
 
     /// The host without the brackets of an IPv6 address.

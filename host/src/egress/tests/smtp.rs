@@ -56,7 +56,7 @@ impl Post {
     }
 
     async fn send(&self) -> Result<Acceptance, SmtpError> {
-        self.door.submit(self.mail(), LONG).await
+        self.door.submit(self.mail(), LONG, &|_| {}).await
     }
 
     async fn refused(&self) -> Refusal {
@@ -161,12 +161,12 @@ async fn a_certificate_must_be_for_the_name_and_vouched_for() {
     let everywhere = ["smtp://*:*"];
     let by_address = Server { host: String::from("127.0.0.1"), ..post.to() };
     let door = door_to(&post.server, &everywhere, &everywhere);
-    let error = door.check_mail_server(by_address, LONG).await.unwrap_err();
+    let error = door.check_mail_server(by_address, LONG, &|_| {}).await.unwrap_err();
     assert!(matches!(error, SmtpError::TlsFailed(_)), "{error:?}");
 
     let stranger = MailServer::start(Protection::Implicit).await;
     let to = Server { port: stranger.port, ..post.to() };
-    let error = door.check_mail_server(to, LONG).await.unwrap_err();
+    let error = door.check_mail_server(to, LONG, &|_| {}).await.unwrap_err();
     assert!(
         matches!(&error, SmtpError::TlsFailed(why) if why.contains("certificate")),
         "{error:?}"
@@ -188,15 +188,15 @@ async fn plaintext_is_for_whom_just_that_is_granted_and_never_has_credentials() 
     let mut mail = post.mail();
     mail.server.tls = Tls::Plaintext;
     mail.server.credentials = None;
-    let denied = post.door.submit(mail.clone(), LONG).await.unwrap_err();
+    let denied = post.door.submit(mail.clone(), LONG, &|_| {}).await.unwrap_err();
     assert!(matches!(denied, SmtpError::Denied(_)), "{denied:?}");
     assert_eq!(post.door.count().denied, 1);
 
     let door = door_to(&post.server, &plaintext, &plaintext);
-    door.submit(mail.clone(), LONG).await.unwrap();
+    door.submit(mail.clone(), LONG, &|_| {}).await.unwrap();
     assert!(!post.server.mails()[0].encrypted);
     mail.server.credentials = post.to().credentials;
-    let denied = door.submit(mail, LONG).await.unwrap_err();
+    let denied = door.submit(mail, LONG, &|_| {}).await.unwrap_err();
     assert!(matches!(&denied, SmtpError::Denied(why) if why.contains("without TLS")), "{denied:?}");
 }
 
@@ -209,7 +209,7 @@ async fn a_server_is_asked_for_and_granted_and_its_address_allowed() {
         ("https://localhost:*", "https://localhost:*", "does not ask"),
     ] {
         let door = door_to(&post.server, &[asks], &[grants]);
-        let error = door.submit(post.mail(), LONG).await.unwrap_err();
+        let error = door.submit(post.mail(), LONG, &|_| {}).await.unwrap_err();
         assert!(matches!(&error, SmtpError::Denied(text) if text.contains(why)), "{error:?}");
     }
     for host in ["localhost", "127.0.0.1"] {
@@ -218,7 +218,7 @@ async fn a_server_is_asked_for_and_granted_and_its_address_allowed() {
         door.grants.hosts = vec!["smtp://*:*".parse().unwrap()];
         let mut mail = post.mail();
         mail.server.host = host.to_owned();
-        let error = door.open_alone().submit(mail, LONG).await.unwrap_err();
+        let error = door.open_alone().submit(mail, LONG, &|_| {}).await.unwrap_err();
         assert!(
             matches!(&error, SmtpError::Denied(text) if text.contains("loopback")),
             "{error:?}"
@@ -237,11 +237,11 @@ async fn a_secret_goes_only_where_it_is_granted() {
         .secrets
         .insert(String::from("PASSWORD"), vec!["smtp://other.example".parse().unwrap()]);
     let door = door.open(&Egress::new(post.server.certificate_pem.as_bytes()).unwrap());
-    let error = door.submit(post.mail(), LONG).await.unwrap_err();
+    let error = door.submit(post.mail(), LONG, &|_| {}).await.unwrap_err();
     assert!(matches!(error, SmtpError::SecretDenied(_)), "{error:?}");
     let mut mail = post.mail();
     mail.server.credentials.as_mut().unwrap().password_secret = String::from("OTHER");
-    let error = door.submit(mail, LONG).await.unwrap_err();
+    let error = door.submit(mail, LONG, &|_| {}).await.unwrap_err();
     assert!(matches!(&error, SmtpError::Denied(why) if why.contains("OTHER")), "{error:?}");
     assert_eq!(post.server.connections(), 0);
 }
@@ -290,14 +290,14 @@ async fn one_recipient_that_is_refused_stops_it_for_all_or_for_itself() {
             .then("RCPT", "250 2.1.5 ok")
     };
     plan();
-    let error = post.door.submit(mail.clone(), LONG).await.unwrap_err();
+    let error = post.door.submit(mail.clone(), LONG, &|_| {}).await.unwrap_err();
     let SmtpError::Rejected(refusal) = error else { panic!("{error:?}") };
     assert_eq!(refusal.recipient.as_deref(), Some("c@d.example"), "what will never be taken");
     assert!(post.server.mails().is_empty());
 
     plan();
     mail.all_recipients = false;
-    let taken = post.door.submit(mail, LONG).await.unwrap();
+    let taken = post.door.submit(mail, LONG, &|_| {}).await.unwrap();
     let refused: Vec<_> =
         taken.refused.iter().map(|one| one.recipient.as_deref().unwrap()).collect();
     assert_eq!(refused, ["a@b.example", "c@d.example"]);
@@ -309,21 +309,21 @@ async fn what_the_greeting_rules_out_is_not_tried() {
     let post = Post::new(Protection::Implicit).await;
     let mut mail = post.mail();
     mail.message = format!("A: b\r\n\r\n{}", "x\r\n".repeat(40_000)).into_bytes();
-    let error = post.door.submit(mail.clone(), LONG).await.unwrap_err();
+    let error = post.door.submit(mail.clone(), LONG, &|_| {}).await.unwrap_err();
     let SmtpError::Rejected(refusal) = error else { panic!("{error:?}") };
     assert_eq!((refusal.phase, refusal.reply), (Phase::Sender, None));
     assert!(refusal.detail.contains("100000"), "{}", refusal.detail);
 
     mail.message = "A: b\r\n\r\nü\r\n".into();
     mail.recipients = vec![String::from("ü@b.example")];
-    let error = post.door.submit(mail.clone(), LONG).await.unwrap_err();
+    let error = post.door.submit(mail.clone(), LONG, &|_| {}).await.unwrap_err();
     assert!(error.to_string().contains("SMTPUTF8"), "{error}");
     assert!(!post.server.lines().iter().any(|line| line.starts_with("MAIL")));
 
     let post = Post::new(Protection::Implicit).await;
     post.server.offers(&["SMTPUTF8", "8BITMIME", "SIZE", "AUTH PLAIN"]);
     mail.server = post.to();
-    post.door.submit(mail, LONG).await.unwrap();
+    post.door.submit(mail, LONG, &|_| {}).await.unwrap();
     let [mail] = post.server.mails().try_into().unwrap();
     assert!(mail.from.ends_with("> SIZE=12 BODY=8BITMIME SMTPUTF8"), "{}", mail.from);
 }
@@ -334,7 +334,7 @@ async fn a_connection_is_kept_for_the_next_message_of_the_same_user() {
     for _ in 0..3 {
         post.send().await.unwrap();
     }
-    post.door.check_mail_server(post.to(), LONG).await.unwrap();
+    post.door.check_mail_server(post.to(), LONG, &|_| {}).await.unwrap();
     assert_eq!(post.server.connections(), 1);
     let logins =
         |server: &MailServer| server.lines().iter().filter(|line| line.starts_with("AUTH")).count();
@@ -380,7 +380,8 @@ async fn a_message_whose_end_was_sent_may_be_delivered_and_no_other() {
     for act in [Act::HangUp, Act::Silence] {
         let post = Post::new(Protection::Implicit).await;
         post.server.then(".", act);
-        let error = post.door.submit(post.mail(), Duration::from_millis(700)).await.unwrap_err();
+        let error =
+            post.door.submit(post.mail(), Duration::from_millis(700), &|_| {}).await.unwrap_err();
         assert!(matches!(error, SmtpError::NoAnswer(_)), "{error:?}");
         assert_eq!(post.server.mails().len(), 1);
         post.send().await.unwrap();
@@ -393,7 +394,8 @@ async fn a_server_that_says_nothing_costs_the_call_no_more_than_its_time() {
     let post = Post::new(Protection::Implicit).await;
     post.server.then("greeting", Act::Silence);
     let began = std::time::Instant::now();
-    let error = post.door.submit(post.mail(), Duration::from_millis(300)).await.unwrap_err();
+    let error =
+        post.door.submit(post.mail(), Duration::from_millis(300), &|_| {}).await.unwrap_err();
     assert!(matches!(error, SmtpError::Unreachable(_)), "{error:?}");
     assert!(began.elapsed() < Duration::from_secs(2));
 }
@@ -403,7 +405,7 @@ async fn what_is_wrong_with_the_message_is_found_before_anybody_is_called() {
     let post = Post::new(Protection::Implicit).await;
     let mut mail = post.mail();
     mail.recipients = vec![String::from("a@b.example>\r\nRCPT TO:<c@d.example")];
-    let error = post.door.submit(mail, LONG).await.unwrap_err();
+    let error = post.door.submit(mail, LONG, &|_| {}).await.unwrap_err();
     assert!(matches!(error, SmtpError::Invalid(_)), "{error:?}");
     assert_eq!(post.server.connections(), 0);
 }

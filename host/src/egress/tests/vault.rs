@@ -65,6 +65,42 @@ fn a_value_is_revealed_only_where_the_operator_grants_it() {
     assert_eq!(door.vault().reveal("open").unwrap().expose(), "one");
     assert_eq!(door.vault().reveal("closed").unwrap_err(), SecretError::Denied);
     assert_eq!(door.vault().reveal("absent").unwrap_err(), SecretError::Unknown);
+    let first = |name| door.vault().is_first_reveal(name);
+    assert_eq!((first("open"), first("open"), first("closed")), (true, false, false));
+}
+
+#[test]
+fn a_cut_text_holds_no_half_of_a_secret() {
+    let door = Door::to_loopback().with_secret("token", TOKEN).open_alone();
+    let vault = door.vault();
+    for before in 0..64 {
+        // Several in front of it that become shorter, one that the cut halves, and more behind.
+        let text = format!("{TOKEN}{TOKEN}{}{TOKEN}{}", "x".repeat(before), "y".repeat(200));
+        let cut = vault.scrub_cut(&text, 64);
+        assert!(cut.len() <= 64 && cut.starts_with("[secret][secret]x") == (before > 0), "{cut}");
+        assert!(!cut.contains("tok"), "{cut}");
+    }
+    for length in 0..200 {
+        // What was cut before it came here.
+        let text: String =
+            format!("{}{TOKEN}", "x".repeat(50)).repeat(3).chars().take(length).collect();
+        let cut = vault.scrub_cut(&text, 64);
+        assert!(cut.len() <= 64, "{cut}");
+        assert!(length < 64 + vault.longest() - 4 || !cut.contains("tok"), "{length}: {cut}");
+    }
+    assert_eq!(vault.scrub_cut("nothing to hide", 64), "nothing to hide");
+    assert_eq!(vault.scrub_cut("ünïcödé", 3), "ün");
+}
+
+#[test]
+fn a_secret_of_several_lines_is_taken_out_line_by_line() {
+    let key = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEG\nCCqGSM49AwEHBG0wawIBAQQg\n\
+               -----END PRIVATE KEY-----";
+    let door = Door::to_loopback().with_secret("key", key).open_alone();
+    let scrub = |text: &str| door.vault().scrub(text);
+    assert_eq!(scrub("second line CCqGSM49AwEHBG0wawIBAQQg"), "second line [secret]");
+    assert_eq!(scrub("-----BEGIN PRIVATE KEY-----"), "-----BEGIN PRIVATE KEY-----");
+    assert_eq!(scrub(key), "[secret]");
 }
 
 #[test]

@@ -93,3 +93,20 @@ fn a_panic_line_is_at_most_512_bytes() {
     assert_eq!(panic_line(&"é".repeat(1_000)).len(), 511);
     assert_eq!(panic_line("short"), "short");
 }
+
+#[test]
+fn just_one_of_several_secrets_decides() {
+    let with = |secrets: &[&str]| Context {
+        tenant_id: String::new(),
+        tenant_name: String::new(),
+        channel: String::new(),
+        options: (),
+        secrets: secrets.iter().map(ToString::to_string).collect(),
+    };
+    assert_eq!(with(&["B", "C"]).one_secret(&["A", "B"]).unwrap(), "B");
+    for secrets in [&[][..], &["A", "B"]] {
+        let failure = with(secrets).one_secret(&["A", "B"]).unwrap_err();
+        assert_eq!(failure.problem.code, "ambiguous_secrets");
+        assert!(!failure.temporary);
+    }
+}

@@ -32,7 +32,11 @@ pub(super) enum What {
 
 /// The outermost pieces of markup, in order.
 pub(super) fn marks(text: &str) -> Vec<Mark> {
-    let mut scanner = Scanner { text, absent: BTreeSet::new() };
+    let mut scanner = Scanner {
+        text,
+        absent: BTreeSet::new(),
+        link_bytes_left: LINK_BYTES_MAX + 16 * text.len(),
+    };
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(byte) = scanner.byte(at) {
@@ -52,6 +56,9 @@ struct Scanner<'a> {
     text: &'a str,
     /// Delimiters, byte and length, that do not close anything from here to the end.
     absent: BTreeSet<(u8, usize)>,
+    /// Bytes that may still be looked at for links. A text of brackets alone would have every one
+    /// of them look for its end.
+    link_bytes_left: usize,
 }
 
 impl Scanner<'_> {
@@ -168,7 +175,7 @@ impl Scanner<'_> {
     }
 
     /// `[text](address "title")`; the bracket is at `bracket`.
-    fn link(&self, at: usize, bracket: usize) -> Option<Mark> {
+    fn link(&mut self, at: usize, bracket: usize) -> Option<Mark> {
         let text_end = bracket + self.matching(bracket, b'[', b']')?;
         let open = text_end + 1;
         if self.byte(open) != Some(b'(') {
@@ -188,11 +195,12 @@ impl Scanner<'_> {
     }
 
     /// How far behind `at`, where `open` stands, the `close` of it is.
-    fn matching(&self, at: usize, open: u8, close: u8) -> Option<usize> {
+    fn matching(&mut self, at: usize, open: u8, close: u8) -> Option<usize> {
         let bytes = self.text.as_bytes().get(at..)?;
         let mut depth = 0_usize;
         let mut escaped = false;
         for (distance, byte) in bytes.iter().take(LINK_BYTES_MAX).enumerate() {
+            self.link_bytes_left = self.link_bytes_left.checked_sub(1)?;
             if std::mem::take(&mut escaped) {
                 continue;
             }

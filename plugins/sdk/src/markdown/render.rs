@@ -4,10 +4,18 @@ use super::{Rich, Style};
 
 /// A markup.
 pub trait Dialect {
-    /// Writes what begins a span.
-    fn open(&self, style: &Style, out: &mut String);
+    /// What stands in front of a span and behind it.
+    fn marks(&self, _style: &Style) -> (String, String) {
+        Default::default()
+    }
+    /// Writes what begins a span: its mark, unless there is more to it.
+    fn open(&self, style: &Style, out: &mut String) {
+        out.push_str(&self.marks(style).0);
+    }
     /// Writes what ends it.
-    fn close(&self, style: &Style, out: &mut String);
+    fn close(&self, style: &Style, out: &mut String) {
+        out.push_str(&self.marks(style).1);
+    }
     /// Writes text, escaped. `inside` are the styles around it, the outermost first.
     fn text(&self, text: &str, inside: &[&Style], out: &mut String);
 }
@@ -48,38 +56,21 @@ impl Rich {
 pub struct Html;
 
 impl Dialect for Html {
-    fn open(&self, style: &Style, out: &mut String) {
+    fn marks(&self, style: &Style) -> (String, String) {
+        let element = |name: &str| (format!("<{name}>"), format!("</{name}>"));
         match style {
-            Style::Bold => out.push_str("<strong>"),
-            Style::Italic => out.push_str("<em>"),
-            Style::Strike => out.push_str("<del>"),
-            Style::Code => out.push_str("<code>"),
-            Style::Pre(None) => out.push_str("<pre><code>"),
-            Style::Pre(Some(language)) => {
-                out.push_str("<pre><code class=\"language-");
-                escape_html(language, out);
-                out.push_str("\">");
-            }
-            Style::Link(url) => {
-                out.push_str("<a href=\"");
-                escape_html(url, out);
-                out.push_str("\">");
-            }
-            Style::Quote => out.push_str("<blockquote>"),
-            Style::Heading(level) => out.push_str(&format!("<h{level}>")),
-        }
-    }
-
-    fn close(&self, style: &Style, out: &mut String) {
-        match style {
-            Style::Bold => out.push_str("</strong>"),
-            Style::Italic => out.push_str("</em>"),
-            Style::Strike => out.push_str("</del>"),
-            Style::Code => out.push_str("</code>"),
-            Style::Pre(_) => out.push_str("</code></pre>"),
-            Style::Link(_) => out.push_str("</a>"),
-            Style::Quote => out.push_str("</blockquote>"),
-            Style::Heading(level) => out.push_str(&format!("</h{level}>")),
+            Style::Bold => element("strong"),
+            Style::Italic => element("em"),
+            Style::Strike => element("del"),
+            Style::Code => element("code"),
+            Style::Quote => element("blockquote"),
+            Style::Heading(level) => element(&format!("h{level}")),
+            Style::Pre(None) => ("<pre><code>".to_owned(), "</code></pre>".to_owned()),
+            Style::Pre(Some(language)) => (
+                format!("<pre><code class=\"language-{}\">", attribute(language)),
+                "</code></pre>".to_owned(),
+            ),
+            Style::Link(url) => (format!("<a href=\"{}\">", attribute(url)), "</a>".to_owned()),
         }
     }
 
@@ -98,6 +89,12 @@ impl Dialect for Html {
             escape_html(line, out);
         }
     }
+}
+
+fn attribute(value: &str) -> String {
+    let mut out = String::new();
+    escape_html(value, &mut out);
+    out
 }
 
 fn ends_heading(out: &str) -> bool {

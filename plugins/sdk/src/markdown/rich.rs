@@ -98,11 +98,9 @@ impl Rich {
         let spans = self
             .spans
             .iter()
-            .map(|span| Span {
-                range: inside(span.range.start)..inside(span.range.end),
-                style: span.style.clone(),
-            })
-            .filter(|span| !span.range.is_empty())
+            .map(|span| (inside(span.range.start)..inside(span.range.end), &span.style))
+            .filter(|(range, _)| !range.is_empty())
+            .map(|(range, style)| Span { range, style: style.clone() })
             .collect();
         if cut {
             text.push(ELLIPSIS);

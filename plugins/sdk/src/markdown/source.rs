@@ -79,11 +79,11 @@ impl<'a> Source<'a> {
         Self::new(body(message), unit)
     }
 
+    /// The block that a cut here would be inside of. Where one begins and ends nothing is torn.
     fn fence_around(&self, at: usize) -> Option<&Fence> {
-        self.fences.iter().find(|fence| {
-            // Where the block begins and ends nothing is torn.
-            fence.range.start < at && at < fence.range.end
-        })
+        let before = self.fences.partition_point(|fence| fence.range.start < at);
+        let nearest = before.checked_sub(1).and_then(|before| self.fences.get(before));
+        nearest.filter(|fence| at < fence.range.end)
     }
 }
 

@@ -177,3 +177,22 @@ fn a_range_that_is_none_gives_nothing() {
     let none: Range<usize> = 1..2;
     assert_eq!(rich.cut(none, false).text, "");
 }
+
+#[test]
+fn no_text_takes_long_to_read_or_to_cut() {
+    const BYTES: usize = 128 * 1_024;
+    let started = std::time::Instant::now();
+    for piece in
+        ["*a ", "**a", "[", "[a](", "`a``", "_a*b~~", "> ", "- ", "```\n", "\\", "*a* ", "a\n\n"]
+    {
+        let text = piece.repeat(BYTES / piece.len());
+        let rich = Rich::markdown(&text).measured(|part| part.render(&Html).len());
+        let cut = Overflow::Truncate.apply(&rich, 4_000);
+        assert!(cut.is_ok(), "{piece:?}");
+        let source = Source::new(text.as_str(), LengthUnit::Characters);
+        assert!(Overflow::Truncate.apply(&source, 4_000).is_ok(), "{piece:?}");
+        assert!(Overflow::Split.apply(&source, 8_000).is_ok(), "{piece:?}");
+    }
+    // Quadratic time would be minutes.
+    assert!(started.elapsed() < std::time::Duration::from_secs(30), "{:?}", started.elapsed());
+}

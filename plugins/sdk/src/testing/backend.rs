@@ -62,6 +62,11 @@ pub(super) fn kept(name: &str) -> Option<String> {
     })
 }
 
+/// Time passes, where it was stopped.
+pub(super) fn pass(time: std::time::Duration) {
+    change(|fake| fake.now = fake.now.map(|now| now + time));
+}
+
 pub(crate) fn now() -> Option<SystemTime> {
     change(|fake| fake.now)
 }

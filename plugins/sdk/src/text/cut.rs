@@ -43,15 +43,25 @@ pub fn longest_cut(
     Some(at(found))
 }
 
-/// The longest beginning that fits, at a character's end; never empty.
+/// The longest beginning that fits, at a character's end; never empty. Looks at no beginning that is
+/// much longer than it: measuring one takes as long as it is.
 fn longest_fit(part: &str, fits: impl Fn(usize) -> bool) -> Option<usize> {
-    if part.is_empty() {
-        return None;
+    const FIRST_LOOK_BYTES: usize = 1_024;
+    let (mut fitting, mut too_long) = (0_usize, FIRST_LOOK_BYTES);
+    while too_long < part.len() && fits(floor(part, too_long)) {
+        fitting = floor(part, too_long);
+        too_long *= 2;
     }
-    if fits(part.len()) {
-        return Some(part.len());
+    if too_long >= part.len() {
+        if part.is_empty() {
+            return None;
+        }
+        if fits(part.len()) {
+            return Some(part.len());
+        }
+        too_long = part.len();
     }
-    let (mut fitting, mut too_long) = (0_usize, part.len());
+    too_long = floor(part, too_long);
     loop {
         let middle = floor(part, fitting.midpoint(too_long));
         let middle = if middle > fitting { middle } else { after(part, fitting) };

@@ -79,3 +79,19 @@ fn there_is_no_cut_where_nothing_fits() {
     assert_eq!(longest_cut("é", 0..9, |_| true, |_| true), None);
     assert_eq!(one_line(" a\n b  c "), "a b c");
 }
+
+#[test]
+fn a_mention_of_everybody_is_put_out_of_action_and_no_other() {
+    let names = ["all", "here"];
+    assert_eq!(
+        without_mentions("@all @Here: a@b.example", &names),
+        "@\u{200b}all @\u{200b}Here: a@b.example"
+    );
+    assert_eq!(without_mentions("@ada @ @é", &names), "@ada @ @é");
+}
+
+#[test]
+fn an_excerpt_is_one_short_line() {
+    assert_eq!(excerpt("a\n b"), "a b");
+    assert_eq!(excerpt(&"é".repeat(400)).chars().count(), 300);
+}

@@ -69,6 +69,7 @@ fn mistakes_in_a_plugin_are_told() {
             ("[plugin.limits]\nmemory_mib = 513", "plugins.toml:4", &["from 1 to 512"]),
             ("[plugin.limits]\ncpu_ms = -1", "plugins.toml:4", &["from 10 to 60000"]),
             ("[plugin.limits]\ninstances_max = 0", "plugins.toml:4", &["from 1 to 2000"]),
+            ("[plugin.limits]\nin_flight_max = 1025", "plugins.toml:4", &["from 1 to 1024"]),
             ("[plugin.limits]\negress_max = 1e3", "plugins.toml:4", &["must be a whole number"]),
             ("[plugin.limits]\nwal_ms = 5", "plugins.toml:4", &["did you mean \"wall_ms\"?"]),
             ("[[plugin]]\nname = \"p\"", "plugins.toml:4", &["already at plugins.toml:2"]),

@@ -165,7 +165,7 @@ fn everything_that_can_be_said_about_a_plugin_and_its_channel_is_read() {
          [plugin.grants]\nhosts = [\"https://a.example\", \"${{NOPE:-}}\"]\nreveal = [\"R\"]\n\
          addresses = [\"10.1.0.0/16\", \"${{NOPE:-}}\"]\nsecrets.S = [\"https://b.example\"]\n\
          [plugin.limits]\nmemory_mib = 128\nwall_ms = 500\ncpu_ms = 20\ninstances_max = 3\n\
-         egress_max = 4\n[[plugin]]\nname = \"log\"\n"
+         in_flight_max = 5\negress_max = 4\n[[plugin]]\nname = \"log\"\n"
     );
     setup.tenants = tenant(1, "A", "plugins = [\"x\"]\n");
     setup.channels = channel(
@@ -188,7 +188,8 @@ fn everything_that_can_be_said_about_a_plugin_and_its_channel_is_read() {
     assert_eq!(plugin.grants.secrets["S"][0].to_string(), "https://b.example");
     assert!(plugin.grants.reveal.contains("R"));
     assert_eq!(plugin.limits.memory_bytes, 128 << 20);
-    assert_eq!((plugin.limits.instances_max, plugin.limits.egress_max), (3, 4));
+    assert_eq!((plugin.limits.instances_max, plugin.limits.egress_max), (3, Some(4)));
+    assert_eq!(plugin.limits.in_flight_max, 5);
     let tenant = loaded.config.tenants.values().next().unwrap();
     let retry = tenant.channels["x"].retry;
     assert_eq!((retry.attempts, retry.on_unknown), (3, OnUnknown::Retry));

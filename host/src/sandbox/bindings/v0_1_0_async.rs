@@ -1,0 +1,21 @@
+//! The second flavour of `conductor:channel@0.1.0`, for many sends at the same time in one instance.
+//! What both flavours share has one type: the plain flavour's.
+//!
+//! Every import answers at once, and may trap, which is how a limit ends the guest.
+
+wasmtime::component::bindgen!({
+    path: "../wit/channel-0.1.0",
+    world: "plugin-async",
+    with: {
+        "conductor:channel/channel-types": super::v0_1_0::conductor::channel::channel_types,
+        "conductor:channel/http": super::v0_1_0::conductor::channel::http,
+        "conductor:channel/log": super::v0_1_0::conductor::channel::log,
+        "conductor:channel/secrets": super::v0_1_0::conductor::channel::secrets,
+        "conductor:channel/state": super::v0_1_0::conductor::channel::state,
+    },
+    imports: { default: trappable },
+    exports: { default: async },
+});
+
+pub(crate) use self::conductor::channel::{http_async, operations, websocket};
+pub(crate) use self::exports::conductor::channel::channel_async::{Answer, Event};

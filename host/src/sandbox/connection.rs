@@ -1,0 +1,175 @@
+//! A connected plugin has one instance for each channel from the moment that the channel is there,
+//! and a new one, after a pause, when that ends.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    binding::{Binding, Live},
+    crash::Gate,
+    crew::Place,
+    outcome::{Health, HealthStatus, Problem},
+    worker_async::{self, End},
+};
+use crate::limits;
+
+/// What a binding knows of its connection.
+#[derive(Default)]
+pub(super) struct Connection {
+    /// Set when somebody keeps it; cancelled when the binding retires.
+    kept: Option<CancellationToken>,
+    /// What `health` said last, or why there is no instance.
+    unwell: Option<String>,
+    /// The plugin cannot work like this.
+    refused: Option<Problem>,
+    next_start: Option<Instant>,
+}
+
+impl Connection {
+    pub(super) const fn is_wanted(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    pub(super) fn retire(&self) {
+        if let Some(kept) = &self.kept {
+            kept.cancel();
+        }
+    }
+
+    pub(super) fn refused(&self) -> Option<Problem> {
+        self.refused.clone()
+    }
+
+    pub(super) const fn next_start(&self) -> Option<Instant> {
+        self.next_start
+    }
+
+    /// Why it does not do what it should.
+    pub(super) fn unwell(&self) -> Option<&str> {
+        self.unwell.as_deref()
+    }
+
+    /// What the plugin has said of itself.
+    pub(super) fn report(&mut self, health: Health) {
+        self.unwell = (health.status == HealthStatus::Unhealthy).then(|| {
+            health.detail.unwrap_or_else(|| String::from("the plugin says that it is unhealthy"))
+        });
+    }
+}
+
+impl Binding {
+    /// Keeps an instance, if the plugin holds a connection and nobody does so already.
+    pub(super) fn connect(self: &Arc<Self>) {
+        if !self.spec.plugin.is_connected() {
+            return;
+        }
+        let stop = {
+            let mut pool = self.lock();
+            if pool.retired || pool.crew.connection.is_wanted() {
+                return;
+            }
+            let stop = CancellationToken::new();
+            pool.crew.connection.kept = Some(stop.clone());
+            stop
+        };
+        let binding = Arc::clone(self);
+        let token = self.workers.token();
+        self.tasks.spawn("connection", async move {
+            // Told so, it has ended by itself by then: see `serve`.
+            keep(&binding, &stop).await;
+            drop(token);
+        });
+    }
+}
+
+async fn keep(binding: &Arc<Binding>, stop: &CancellationToken) {
+    let mut pause = limits::RECONNECT_BACKOFF_FIRST;
+    while !stop.is_cancelled() {
+        let began = Instant::now();
+        let Some(end) = serve(binding, stop).await else { return };
+        if stop.is_cancelled() {
+            return;
+        }
+        if began.elapsed() >= limits::RECONNECT_PROVEN {
+            pause = limits::RECONNECT_BACKOFF_FIRST;
+        }
+        let wait = note(binding, end, pause);
+        pause = pause.saturating_mul(2).min(limits::RECONNECT_BACKOFF_MAX);
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// One instance, from its start to its end. None: the binding has retired before.
+async fn serve(binding: &Arc<Binding>, stop: &CancellationToken) -> Option<End> {
+    let permit = tokio::select! {
+        permit = Arc::clone(&binding.engine.instances).acquire_owned() => permit.ok()?,
+        () = stop.cancelled() => return None,
+    };
+    let (place, queue) = {
+        let mut pool = binding.lock();
+        if pool.retired {
+            return None;
+        }
+        pool.live += 1;
+        pool.crew.connection.refused = None;
+        pool.crew.connection.next_start = None;
+        Place::take(binding, &mut pool, None)
+    };
+    let live = Live(Arc::clone(binding));
+    let end = worker_async::run(&place, queue).await;
+    drop(place);
+    drop(live);
+    drop(permit);
+    Some(end)
+}
+
+/// Writes down how an instance ended, and says how long to wait for the next.
+fn note(binding: &Binding, end: End, pause: Duration) -> Duration {
+    let mut refused = None;
+    let (why, wait) = match end {
+        // Nobody told it to, but it may have been closed after a call that never ended.
+        End::Stopped => (None, pause),
+        End::RunEnded(None) => (Some(String::from("its connection ended without a reason")), pause),
+        End::RunEnded(Some(problem)) => {
+            (Some(format!("its connection ended: {} ({})", problem.detail, problem.code)), pause)
+        }
+        End::Fault(fault) => (Some(fault.to_string()), pause),
+        End::Refused { problem, temporary: true } => {
+            (Some(format!("it does not start: {} ({})", problem.detail, problem.code)), pause)
+        }
+        End::Refused { problem, temporary: false } => {
+            let why = format!("it does not start: {} ({})", problem.detail, problem.code);
+            refused = Some(problem);
+            (Some(why), limits::RECONNECT_BACKOFF_MAX)
+        }
+    };
+    // What a plugin says is kept and shown: no secret may be in it.
+    let why = why.map(|why| binding.spec.egress.vault().scrub_owned(why));
+    if let Some(why) = &why {
+        tracing::warn!(
+            tenant = binding.spec.tenant_id,
+            channel = %binding.spec.lane.channel,
+            plugin = %binding.spec.plugin.name(),
+            "a connected plugin will be started again in {} ms: {why}",
+            wait.as_millis()
+        );
+    }
+    let now = Instant::now();
+    let mut pool = binding.lock();
+    // A crash may cost more than a connection that ended.
+    let wait = match pool.crashes.gate(now) {
+        Gate::Closed(until) => wait.max(until.saturating_duration_since(now)),
+        Gate::Open | Gate::Probe | Gate::Probing => wait,
+    };
+    pool.crew.connection.unwell = why;
+    pool.crew.connection.refused = refused;
+    pool.crew.connection.next_start = now.checked_add(wait);
+    wait
+}

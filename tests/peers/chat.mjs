@@ -1,0 +1,329 @@
+// Chat channels against servers that are not ours. Their own tests play the provider as its
+// documentation is understood here; these take somebody else's word for what a valid request is. Run
+// by scripts/peers-chat. Nothing leaves this machine.
+
+import { spawnSync } from "node:child_process";
+import { createRequire } from "node:module";
+import fs from "node:fs";
+import http from "node:http";
+import path from "node:path";
+import { pathToFileURL } from "node:url";
+
+import {
+    check, finish, freePort, front, have, host, json, letters, listen, npm, peer, pip, skip, specs,
+    start, work,
+} from "./kit.mjs";
+
+const require = createRequire(import.meta.url);
+
+// A program of a few lines, in a process of its own.
+const run = (lines, ready) => {
+    const file = path.join(work, `${Math.random().toString(36).slice(2)}.mjs`);
+    fs.writeFileSync(file, lines);
+    return start(process.execPath, [file], ready, { NO_COLOR: "1" });
+};
+
+const ask = async (url, options = {}) => {
+    const response = await fetch(url, options);
+    return { status: response.status, body: await response.json().catch(() => undefined) };
+};
+
+// --- Slack: a stateful emulator ----------------------------------------------------------------
+
+await peer("slack", async (name) => {
+    const package_ = npm("emulate", "0.8.0");
+    if (!package_) return skip(name, "npm cannot install emulate@0.8.0: see what it says above");
+    const port = await freePort();
+    const seed = {
+        slack: {
+            channels: [{ name: "general" }, { name: "alerts" }], strict_scopes: true,
+            tokens: [
+                { token: "xoxb-peers", user: "admin", scopes: ["chat:write", "channels:history", "channels:read"] },
+                { token: "xoxb-reads", user: "admin", scopes: ["channels:read"] },
+            ],
+        },
+    };
+    await run(`
+        import { createEmulator } from ${JSON.stringify(String(pathToFileURL(path.join(package_, "dist/api.js"))))};
+        await createEmulator({ service: "slack", port: ${port}, seed: ${JSON.stringify(seed)} });
+        console.log("ready");
+    `, /ready/);
+    const mock = await front(`http://127.0.0.1:${port}`);
+    const api = `http://127.0.0.1:${port}/api`;
+    const bearer = { authorization: "Bearer xoxb-peers" };
+    const { body: list } = await ask(`${api}/conversations.list`, { method: "POST", headers: bearer });
+    const alerts = list.channels.find((channel) => channel.name === "alerts").id;
+    const general = list.channels.find((channel) => channel.name === "general").id;
+    const texts = async (channel) => (await ask(`${api}/conversations.history`, {
+        method: "POST", headers: { ...bearer, "content-type": "application/json" },
+        body: JSON.stringify({ channel }),
+    })).body.messages.map(({ text }) => text);
+
+    const bot = (token, more = "") => host("slack", {
+        hosts: [mock.url], secrets: { BOT_TOKEN: token },
+        options: `api_base = "${mock.url}/api"\nchannel = "${alerts}"\n${more}`,
+    });
+    const it = await bot("xoxb-peers", 'overflow = "split"');
+    const sent = await it.notify({
+        title: "db-1", message: "**full** & <!channel> [page](https://x.example/)", format: "markdown",
+    });
+    check("slack: a message in Slack's own markup is delivered",
+        [sent.status, /^\d{10}\.\d{6}$/.test(sent.providerId)], ["delivered", true]);
+    check("slack: it is in the channel", (await texts(alerts))[0],
+        "*db-1*\n*full* &amp; &lt;!channel&gt; <https://x.example/|page>");
+    check("slack: into another channel", [(await it.notify({ targetId: general, message: "here" })).status,
+        (await texts(general))[0]], ["delivered", "here"]);
+    const before = (await texts(alerts)).length;
+    check("slack: a long message in parts", [(await it.notify({ message: "word ".repeat(1_800) })).status,
+        (await texts(alerts)).length - before], ["delivered", 3]);
+    check("slack: no such channel", (await it.notify({ targetId: "C0NOWHERE" })).code, "channel_not_found");
+    mock.scripted.push({ status: 429, headers: { "retry-after": "1" },
+        body: { ok: false, error: "ratelimited" } });
+    check("slack: limited, and then not", (await it.notify({ message: "after a while" })).status, "delivered");
+    check("slack: health asks whose token it is",
+        mock.seen.some(({ url }) => url === "/api/auth.test"), true);
+    const reads = await bot("xoxb-reads");
+    const refused = await reads.notify({});
+    check("slack: a scope that is missing is said", [refused.code, /chat:write/.test(refused.detail)],
+        ["missing_scope", true]);
+
+    const webhook = await host("slack", {
+        hosts: [mock.url], secrets: { WEBHOOK_PATH: "T000000001/B000000001/X000000001" },
+        options: `hooks_base = "${mock.url}/services"`,
+    });
+    check("slack: through a webhook", [(await webhook.notify({ message: "by hook <b>" })).status,
+        (await texts(general))[0]], ["delivered", "by hook &lt;b&gt;"]);
+    check("slack: the webhook's path arrived whole",
+        mock.posts().at(-1).url, "/services/T000000001/B000000001/X000000001");
+    mock.scripted.push({ status: 404, headers: { "content-type": "text/plain" }, body: "no_service" });
+    check("slack: a webhook that is gone", (await webhook.notify({})).http, 424);
+});
+
+// --- Telegram: an emulator of its transport -----------------------------------------------------
+
+await peer("telegram", async (name) => {
+    const package_ = npm("telegram-test-api", "4.2.1");
+    if (!package_) return skip(name, "npm cannot install telegram-test-api@4.2.1: see what it says above");
+    const port = await freePort();
+    await run(`
+        import { createRequire } from "node:module";
+        const found = createRequire(import.meta.url)(${JSON.stringify(package_)});
+        const Server = found.TelegramServer ?? found.default ?? found;
+        const server = new Server({ port: ${port}, host: "127.0.0.1", storage: "RAM", storeTimeout: 600 });
+        await server.start();
+        console.log("ready");
+    `, /ready/);
+    const mock = await front(`http://127.0.0.1:${port}`);
+    const token = "123456:ABC-peers";
+    const it = await host("telegram", {
+        hosts: [mock.url], secrets: { BOT_TOKEN: token },
+        options: `api_base = "${mock.url}"\nchat_id = "42"\noverflow = "split"`,
+    });
+    const history = async () => (await ask(`http://127.0.0.1:${port}/getUpdatesHistory`, {
+        method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ token }),
+    })).body.result.map(({ message }) => message);
+    const sent = await it.notify({
+        title: "😀 db-1", message: "**full** `df`", format: "markdown", priority: "low",
+    });
+    check("telegram: a message is delivered", [sent.status, /^\d+$/.test(sent.providerId)],
+        ["delivered", true]);
+    const [first] = await history();
+    check("telegram: it is there, with entities in UTF-16",
+        [first.text, first.entities, first.disable_notification], ["😀 db-1\nfull df", [
+            { length: 7, offset: 0, type: "bold" },
+            { length: 4, offset: 8, type: "bold" },
+            { length: 2, offset: 13, type: "code" },
+        ], true]);
+    check("telegram: a long message in parts", [(await it.notify({ message: "word ".repeat(1_000) })).status,
+        (await history()).slice(1).map(({ text }) => text.length <= 4_096)], ["delivered", [true, true]]);
+    check("telegram: the token arrived in the path",
+        mock.posts().every(({ url }) => url.startsWith(`/bot${token}/`)), true);
+    check("telegram: health asks whose token it is",
+        mock.seen.some(({ url }) => url.endsWith("/getMe")), true);
+    const says = (status, description, parameters) => mock.scripted.push({
+        status, headers: { "content-type": "application/json" },
+        body: { ok: false, error_code: status, description, parameters },
+    });
+    says(429, "Too Many Requests: retry after 1", { retry_after: 1 });
+    const started = Date.now();
+    check("telegram: limited, and then not", [(await it.notify({})).status, Date.now() - started >= 1_000],
+        ["delivered", true]);
+    says(403, "Forbidden: bot was blocked by the user");
+    check("telegram: blocked", (await it.notify({})).code, "bot_was_blocked");
+    says(400, "Bad Request: group chat was upgraded to a supergroup chat",
+        { migrate_to_chat_id: -1001234567890 });
+    const moved = await it.notify({});
+    check("telegram: a group that moved", [moved.code, JSON.stringify(moved).includes("-1001234567890")],
+        ["migrated", true]);
+});
+
+// --- Matrix: a homeserver ------------------------------------------------------------------------
+
+await peer("matrix", async (name) => {
+    if (!have("python3")) return skip(name, "python3 is missing: install Python 3.9 or newer with venv and pip");
+    const bin = pip("matrix-synapse", "1.163.0");
+    if (!bin) return skip(name, "pip cannot install matrix-synapse 1.163.0: see what it says above");
+    const port = await freePort();
+    const folder = path.join(work, "synapse");
+    fs.mkdirSync(folder);
+    const signing = spawnSync(path.join(bin, "generate_signing_key"), ["-o", path.join(folder, "key")]);
+    if (signing.status !== 0) throw new Error(String(signing.stderr));
+    fs.writeFileSync(path.join(folder, "log.yaml"), `
+version: 1
+handlers: { console: { class: logging.StreamHandler } }
+root: { level: INFO, handlers: [console] }
+`);
+    // Room for what is sent here and not much more: the homeserver's own rate limit is wanted too.
+    const burst = 30;
+    fs.writeFileSync(path.join(folder, "homeserver.yaml"), `
+server_name: localhost
+report_stats: false
+listeners:
+  - { port: ${port}, bind_addresses: ["127.0.0.1"], type: http, tls: false, resources: [{ names: [client] }] }
+database: { name: sqlite3, args: { database: "${folder}/homeserver.db" } }
+log_config: ${folder}/log.yaml
+media_store_path: ${folder}/media
+signing_key_path: ${folder}/key
+macaroon_secret_key: peers
+form_secret: peers
+trusted_key_servers: []
+suppress_key_server_warning: true
+enable_registration: true
+enable_registration_without_verification: true
+rc_message: { per_second: 0.5, burst_count: ${burst} }
+`);
+    await start(path.join(bin, "python3"), ["-m", "synapse.app.homeserver", "--config-path",
+        path.join(folder, "homeserver.yaml")], /^/);
+    const client = `http://127.0.0.1:${port}/_matrix/client/v3`;
+    // It says nothing when it listens.
+    for (let tries = 0; tries < 600; tries += 1) {
+        if ((await ask(`${client}/login`).catch(() => ({}))).status === 200) break;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    const call = (method, what, body, token) => ask(`${client}/${what}`, {
+        method, body: body && JSON.stringify(body),
+        headers: { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) },
+    });
+    const register = async (username) => (await call("POST", "register", {
+        username, password: "peers", auth: { type: "m.login.dummy" },
+    })).body.access_token;
+    const [beeper, reader] = [await register("beeper"), await register("reader")];
+    const room = (await call("POST", "createRoom", { name: "alerts" }, beeper)).body.room_id;
+    const closed = (await call("POST", "createRoom", { name: "closed" }, reader)).body.room_id;
+    const events = async () => (await call("GET",
+        `rooms/${encodeURIComponent(room)}/messages?dir=b&limit=100`, undefined, beeper)).body.chunk
+        .filter(({ type }) => type === "m.room.message");
+
+    const server = await front(`http://127.0.0.1:${port}`);
+    const account = (token, more = "") => host("matrix", {
+        hosts: [server.url], secrets: { ACCESS_TOKEN: token },
+        options: `homeserver = "${server.url}"\nroom_id = "${room}"\n${more}`,
+    });
+    const it = await account(beeper, 'overflow = "split"');
+    const sent = await it.notify({ title: "db-1", message: "**full** & <b>", format: "markdown" });
+    const [event] = await events();
+    check("matrix: a message is delivered as the event of its id",
+        [sent.status, sent.providerId], ["delivered", event.event_id]);
+    check("matrix: it is text and HTML", [event.content.body, event.content.formatted_body],
+        ["db-1\nfull & <b>", "<strong>db-1</strong><br><strong>full</strong> &amp; &lt;b&gt;"]);
+
+    server.scripted.push({ lost: true });
+    const repeated = await it.notify({ message: "said once" });
+    const puts = server.seen.filter(({ method }) => method === "PUT").slice(-2);
+    check("matrix: after an answer that was lost the message is sent again, with the same id",
+        [repeated.status, puts[0].url === puts[1].url], ["delivered", true]);
+    check("matrix: and is in the room once",
+        (await events()).filter(({ content }) => content.body === "said once").length, 1);
+
+    const before = (await events()).length;
+    check("matrix: a long message in parts", [(await it.notify({ message: "word\n".repeat(20_000) })).status,
+        (await events()).length - before], ["delivered", 3]);
+    const single = await account(beeper);
+    check("matrix: the longest body of one event", (await single.notify({ message: letters(48 * 1_024) })).status,
+        "delivered");
+    check("matrix: the longest of quotation marks is refused before it is sent",
+        (await single.notify({ message: '"'.repeat(48 * 1_024) })).code, "too_long");
+    check("matrix: a room that one is not in", (await it.notify({ targetId: closed })).code, "M_FORBIDDEN");
+    check("matrix: health asks whose token it is",
+        server.seen.some(({ url }) => url.endsWith("/account/whoami")), true);
+    const stranger = await account("syt_nobody");
+    const unknown = await stranger.notify({});
+    check("matrix: a wrong token", [unknown.code, unknown.http], ["M_UNKNOWN_TOKEN", 424]);
+
+    // The homeserver's own limit, with its own words; the second attempt is after it asked to wait.
+    let limited = false;
+    for (let sends = 0; sends < 2 * burst && !limited; sends += 1) {
+        const { status } = await it.notify({ message: `fast ${sends}` });
+        if (status !== "delivered") break;
+        limited = server.seen.some((request) => request.status === 429);
+    }
+    check("matrix: over the homeserver's limit a message waits and is delivered", limited, true);
+});
+
+// --- Teams: the published schema of its cards ---------------------------------------------------
+
+await peer("teams", async (name) => {
+    const schema = json(path.join(specs, "teams/adaptive-card-1.5.0.json"));
+    if (!schema) {
+        return skip(name, `no schema: save https://adaptivecards.io/schemas/1.5.0/adaptive-card.json as ${specs}/teams/adaptive-card-1.5.0.json`);
+    }
+    const package_ = npm("ajv", "8.17.1");
+    if (!package_) return skip(name, "npm cannot install ajv@8.17.1: see what it says above");
+    const Ajv = require(package_).default;
+    const ajv = new Ajv({ strict: false, validateFormats: false });
+    ajv.addMetaSchema(require(path.join(package_, "lib/refs/json-schema-draft-06.json")));
+    delete schema.id;
+    const valid = ajv.compile(schema);
+    const sample = (items) => ({ type: "AdaptiveCard", version: "1.4", body: items });
+    check("teams schema: a valid card", valid(sample([{ type: "RichTextBlock", inlines: ["a"] }])), true);
+    check("teams schema: a run that is none",
+        valid(sample([{ type: "RichTextBlock", inlines: [{ type: "TextRun", text: 1 }] }])), false);
+    check("teams schema: a block of no kind", valid(sample([{ type: "Paragraph", text: "a" }])), false);
+
+    const seen = [];
+    const workflow = http.createServer((request, response) => {
+        const chunks = [];
+        request.on("data", (chunk) => chunks.push(chunk));
+        request.on("end", () => {
+            const body = Buffer.concat(chunks);
+            const say = (status, code) => {
+                response.writeHead(status, {
+                    "content-type": "application/json", "x-ms-workflow-run-id": "0858peers",
+                });
+                response.end(code ? JSON.stringify({ error: { code, message: code } }) : "");
+            };
+            const signed = new URL(request.url, "http://x").searchParams.get("sig") === "a-b_c%2";
+            if (!signed) return say(401, "DirectApiAuthorizationRequired");
+            if (body.length > 28_000) return say(413, "RequestEntityTooLarge");
+            const message = JSON.parse(body);
+            const attachment = message.attachments?.[0];
+            // An extension of Teams that the schema does not know.
+            const { msteams, ...card } = attachment?.content ?? {};
+            const right = message.type === "message" && message.attachments.length === 1
+                && attachment.contentType === "application/vnd.microsoft.card.adaptive"
+                && msteams?.width === "Full" && valid(card);
+            seen.push(card);
+            return right ? say(202) : say(400, `Invalid: ${JSON.stringify(valid.errors)?.slice(0, 300)}`);
+        });
+    });
+    const url = `http://127.0.0.1:${await listen(workflow)}`;
+    const channel = (signature, more = "") => host("teams", {
+        hosts: [url], secrets: { SIGNATURE: signature },
+        options: `url = "${url}/workflows/1/triggers/manual/paths/invoke?api-version=1&sv=1.0"\n${more}`,
+    });
+    const it = await channel("a-b_c%2", 'overflow = "split"');
+    const sent = await it.notify({ message: "plain *text*", priority: "high" });
+    check("teams: a card is accepted", [sent.status, sent.providerId], ["delivered", "0858peers"]);
+    check("teams: with every kind of markup", (await it.notify({
+        title: "db-1", format: "markdown", priority: "urgent",
+        message: "# a\n**b** *c* ~~d~~ `e` [f](https://x.example/)\n\n> g\n\n```sh\nh\n```\n- i\n\n---",
+    })).status, "delivered");
+    check("teams: a long message in parts", [(await it.notify({ message: "a \"line\"\n".repeat(1_500) })).status,
+        seen.length > 3], ["delivered", true]);
+    const wrong = await channel("other");
+    const refused = await wrong.notify({});
+    check("teams: a wrong signature", [refused.code, refused.http],
+        ["DirectApiAuthorizationRequired", 424]);
+});
+
+finish();
