@@ -255,7 +255,7 @@ impl State {
                 limits::MEMORY_BYTES_DEFAULT,
                 MemoryBudget::new(limits::MEMORY_BYTES_MAX),
             ),
-            cpu: Arc::new(CpuMeter::new(meter::turns())),
+            cpu: Arc::new(CpuMeter::new(Arc::new(meter::Turns::new()))),
             wasi: WasiCtx::builder().build(),
             table: ResourceTable::new(),
         }

@@ -17,6 +17,7 @@ mod breakers;
 mod callbacks;
 mod channels;
 mod concurrent;
+mod connected;
 mod delivery;
 mod egress;
 mod email;

@@ -188,7 +188,7 @@ async fn what_is_no_component_of_ours_is_refused_with_its_reason_and_the_old_one
     let rejected = "conductor_reloads_total{outcome=\"rejected\"}";
     let cases: [(&[u8], &str); 7] = [
         (b"\0asm\x01\0\0\0", "core WebAssembly module"),
-        (b"\0asm\x0d\0\x01\0", "exports no conductor:channel/channel interface"),
+        (b"\0asm\x0d\0\x01\0", "exports no conductor:channel/channel or"),
         (&good[..good.len() / 2], "not a complete WebAssembly file"),
         (b"", "not a complete WebAssembly file"),
         (b"#!/bin/sh\necho hello\n", "not a complete WebAssembly file"),

@@ -60,9 +60,14 @@ pub const SEND_WALL_MAX: Duration = Duration::from_secs(120);
 pub const SEND_CPU_DEFAULT: Duration = Duration::from_secs(1);
 /// The ceiling of `limits.cpu_ms`.
 pub const SEND_CPU_MAX: Duration = Duration::from_secs(60);
-/// How often the epoch ticks: the grain of every CPU limit, and how long one guest can hold a
-/// thread before it yields.
-pub const EPOCH_TICK: Duration = Duration::from_millis(10);
+/// The floor of `limits.cpu_ms`.
+pub const SEND_CPU_MIN: Duration = Duration::from_millis(10);
+/// How often the epoch ticks while guests run: the grain of every CPU limit, and how long one guest
+/// can hold a thread before it yields. A neighbour's message waits for such a slice of each guest that
+/// is in front of it.
+pub const EPOCH_TICK: Duration = Duration::from_millis(2);
+/// The same while none has run for a while: nobody's processor is woken up for nothing.
+pub const EPOCH_TICK_IDLE: Duration = Duration::from_millis(10);
 /// Wall time of `initialize` (and of `describe`): it runs in front of the first message.
 pub const INITIALIZE_WALL: Duration = Duration::from_secs(3);
 /// Wall time of `health`.

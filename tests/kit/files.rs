@@ -4,6 +4,7 @@ use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use tempfile::TempDir;
@@ -161,7 +162,10 @@ impl Folder {
 
 /// Replaces a file as a whole, as an editor does: written beside its place and renamed.
 pub(crate) fn replace(path: &Path, content: impl AsRef<[u8]>) {
-    let beside = path.with_extension("beside");
+    // Two may do so at the same time.
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let beside = path.with_extension(format!("beside{number}"));
     fs::write(&beside, content).unwrap();
     fs::rename(&beside, path).unwrap();
 }

@@ -8,6 +8,7 @@ mod provider;
 mod seed;
 mod smtp;
 pub(crate) mod wait;
+mod websocket;
 
 pub(crate) use client::Answer;
 pub(crate) use files::{Folder, KEY_A, KEY_ADMIN, KEY_B, TENANT_A, TENANT_B, replace};
@@ -15,6 +16,7 @@ pub(crate) use host::{TestHost, conductor};
 pub(crate) use provider::{Provider, Reply, Seen};
 pub(crate) use smtp::{Act, MailServer, Protection};
 pub(crate) use wait::eventually;
+pub(crate) use websocket::Echo;
 
 use std::path::PathBuf;
 

@@ -294,6 +294,8 @@ fn check_channels<'a>(
 ) {
     let mut checks: BTreeMap<PluginName, Option<ChannelCheck>> = BTreeMap::new();
     let mut done: HashSet<(usize, PluginName)> = HashSet::new();
+    // What was found wrong before is as it was, too, and has to be told again.
+    let running = running.filter(|running| running.problems.is_empty());
     for (tenant, channel) in channels {
         let Some(loaded) = prepared.plugins.get(&channel.plugin) else { continue };
         let Some(plugin) = config.plugins.get(&channel.plugin) else { continue };

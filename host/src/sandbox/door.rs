@@ -129,11 +129,12 @@ impl Door {
     }
 
     /// A request that was no request: it did not get as far as [`Self::fetch`].
-    pub(super) fn malformed(&self) {
+    pub(super) fn malformed(&self, error: &FetchError) {
         let reason = DenialReason::Malformed;
         let denial =
             Denial { reason, origin: None, secret: None, lacks_grant: false, enforced: true };
         self.observer.denied(&self.lane, &self.plugin, &denial);
+        self.observer.fetched(&self.plugin, Err(error));
     }
 
     /// Remembers whom the call has spoken to.

@@ -4,7 +4,7 @@
 //! tens of microseconds) where the address space for it can be reserved, and from the ordinary one
 //! where a container or `ulimit -v` forbids that.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{sync::Arc, thread};
 
 use tokio::sync::Semaphore;
 use wasmtime::{
@@ -18,7 +18,7 @@ use super::{
         v0_1_0_async::{http_async, operations, websocket},
     },
     budget::{GuestBounds, MemoryBudget},
-    meter::{self, CpuMeter},
+    meter::{CpuMeter, Turns},
     room::{Room, TABLES_PER_SLOT},
     state::InstanceState,
 };
@@ -32,7 +32,7 @@ pub struct Engine {
     /// For live instances.
     pub(super) room: Room,
     /// One permit for each guest that computes for long.
-    turns: Arc<Semaphore>,
+    turns: Arc<Turns>,
     bounds: GuestBounds,
     /// The memory of all guests.
     pub(super) memory: Arc<MemoryBudget>,
@@ -65,12 +65,13 @@ impl Engine {
             }
         };
         let linker = linker(&wasmtime)?;
-        start_epoch_clock(&wasmtime)?;
+        let turns = Arc::new(Turns::new());
+        start_epoch_clock(&wasmtime, Arc::clone(&turns))?;
         Ok(Arc::new(Self {
             wasmtime,
             linker,
             pooling,
-            turns: meter::turns(),
+            turns,
             room: Room::new(bounds.instances_max),
             bounds,
             memory: MemoryBudget::new(bounds.memory_bytes_max),
@@ -171,14 +172,18 @@ fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<InstanceState>> 
 
 /// Epochs tick from a thread of the operating system: a runtime whose threads are all held by
 /// spinning guests could not tick its own clock.
-fn start_epoch_clock(engine: &wasmtime::Engine) -> std::io::Result<()> {
+fn start_epoch_clock(engine: &wasmtime::Engine, turns: Arc<Turns>) -> std::io::Result<()> {
+    /// So many ticks without a guest, and the clock slows down.
+    const QUIET_TICKS: u32 = 50;
     let engine = engine.weak();
     thread::Builder::new().name(String::from("epoch")).spawn(move || {
-        const TICK: Duration = limits::EPOCH_TICK;
+        let mut quiet = 0_u32;
         while let Some(engine) = engine.upgrade() {
             engine.increment_epoch();
             drop(engine);
-            thread::sleep(TICK);
+            quiet = if turns.has_run() { 0 } else { quiet.saturating_add(1) };
+            let is_quiet = quiet > QUIET_TICKS;
+            thread::sleep(if is_quiet { limits::EPOCH_TICK_IDLE } else { limits::EPOCH_TICK });
         }
     })?;
     Ok(())

@@ -56,7 +56,7 @@ impl http::Host for InstanceState {
         let answer = match outbound(request) {
             Ok(outbound) => door.fetch(outbound, timeout).await,
             Err(error) => {
-                door.malformed();
+                door.malformed(&error);
                 Err(error)
             }
         };

@@ -20,10 +20,6 @@ use wasmtime_wasi::{
 
 use crate::{egress::BindingEgress, limits};
 
-/// How much behind the end of a line is looked at: as much as a secret may have that begins on it.
-/// [`limits::SECRET_FILE_BYTES_MAX`] in another type.
-const SECRET_BYTES_MAX: usize = 64 * 1024;
-
 /// Whose lines they are.
 #[derive(Debug)]
 pub(super) struct Speaker {

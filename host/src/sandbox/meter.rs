@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -26,17 +26,40 @@ pub(super) struct CpuMeter {
     used_ns: AtomicU64,
     /// The thread's CPU clock when the running `poll` began.
     poll_began_ns: AtomicU64,
-    /// The turns of all guests that compute for long.
-    turns: Arc<Semaphore>,
+    turns: Arc<Turns>,
     /// This one's, while it runs.
     turn: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
-/// How many guests may compute at the same time beyond their first slice: one fewer than there are
-/// threads, so that what is short never stands behind what is long.
-pub(super) fn turns() -> Arc<Semaphore> {
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-    Arc::new(Semaphore::new(threads.saturating_sub(1).max(1)))
+/// What all guests share.
+#[derive(Debug)]
+pub(super) struct Turns {
+    /// The turns of those that compute for long.
+    long: Arc<Semaphore>,
+    /// Whether one has run since the clock last asked.
+    has_run: AtomicBool,
+}
+
+impl Turns {
+    /// As many guests may compute at the same time beyond their first slice as there are threads but
+    /// for one, so that what is short never stands behind what is long.
+    pub(super) fn new() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let long = Arc::new(Semaphore::new(threads.saturating_sub(1).max(1)));
+        Self { long, has_run: AtomicBool::new(false) }
+    }
+
+    /// Whether a guest has run since this was last asked.
+    pub(super) fn has_run(&self) -> bool {
+        self.has_run.swap(false, Ordering::Relaxed)
+    }
+
+    fn note(&self) {
+        // Mostly it is set already, and looking costs less than setting.
+        if !self.has_run.load(Ordering::Relaxed) {
+            self.has_run.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 fn thread_cpu_ns() -> u64 {
@@ -47,7 +70,7 @@ fn thread_cpu_ns() -> u64 {
 }
 
 impl CpuMeter {
-    pub(super) const fn new(turns: Arc<Semaphore>) -> Self {
+    pub(super) const fn new(turns: Arc<Turns>) -> Self {
         Self {
             used_ns: AtomicU64::new(0),
             poll_began_ns: AtomicU64::new(0),
@@ -67,7 +90,7 @@ impl CpuMeter {
         Box::pin(async move {
             tokio::task::yield_now().await;
             // It is never closed.
-            let turn = Arc::clone(&meter.turns).acquire_owned().await.ok();
+            let turn = Arc::clone(&meter.turns.long).acquire_owned().await.ok();
             *meter.lock_turn() = turn;
         })
     }
@@ -109,6 +132,7 @@ impl<F: Future + Unpin> Future for Metered<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        self.meter.turns.note();
         self.meter.poll_began_ns.store(thread_cpu_ns(), Ordering::Relaxed);
         let result = Pin::new(&mut self.inner).poll(context);
         let used = self.meter.used_while_polled();

@@ -258,8 +258,7 @@ fn plugin_limits(entry: &Fields<'_>, context: &mut Context<'_>) -> PluginLimits 
     if let Some(wall_ms) = fields.whole("wall_ms", wall_bounds, findings) {
         limits.wall = Duration::from_millis(wall_ms);
     }
-    // Less than one tick cannot be measured.
-    let cpu_bounds = ms(limits::EPOCH_TICK)..=ms(limits::SEND_CPU_MAX);
+    let cpu_bounds = ms(limits::SEND_CPU_MIN)..=ms(limits::SEND_CPU_MAX);
     if let Some(cpu_ms) = fields.whole("cpu_ms", cpu_bounds, findings) {
         limits.cpu = Duration::from_millis(cpu_ms);
     }

@@ -206,8 +206,13 @@ async fn this_machine_is_denied_in_the_spellings_that_only_parsers_know() {
         let error = door.fetch(request, LONG).await.unwrap_err();
         assert!(matches!(error, FetchError::Denied(_)), "{host} is {url}: {error:?}");
     }
-    for host in ["[fe80::1%25eth0]", "[fe80::1%eth0]", "[::1]@127.0.0.1:80", "127.0.0.1:99999"] {
+    for host in ["[fe80::1%25eth0]", "[fe80::1%eth0]", "127.0.0.1:99999"] {
         assert!(crate::egress::parse_url(&format!("http://{host}/")).is_err(), "{host}");
     }
+    // What stands in front of the "@" is a user name, whatever it looks like.
+    let url = crate::egress::parse_url(&format!("http://[::1]@127.0.0.1:{port}/")).unwrap();
+    let request = Request::get(url).body(Bytes::new()).unwrap();
+    let error = door.fetch(request, LONG).await.unwrap_err();
+    assert!(matches!(error, FetchError::Invalid(_)), "{error:?}");
     assert_eq!(provider.accepted(), 0);
 }
