@@ -166,6 +166,7 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
+#[expect(clippy::module_inception, reason = "named as the interface that it stands for")]
 pub(crate) mod operations {
     use super::change;
 
