@@ -4,7 +4,8 @@ use std::sync::{Arc, LazyLock};
 
 use conductor::sandbox::{Engine, GuestBounds, LoadedPlugin};
 
-static ENGINE: LazyLock<Arc<Engine>> = LazyLock::new(|| Engine::new(GuestBounds::default()).expect("an engine"));
+static ENGINE: LazyLock<Arc<Engine>> =
+    LazyLock::new(|| Engine::new(GuestBounds::default()).expect("an engine"));
 static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 });
