@@ -23,7 +23,12 @@ use crate::{
     limits,
 };
 
-#[allow(dead_code, unused_imports, reason = "the host's own file, of which this needs a part")]
+#[allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    reason = "the host's own file, of which this needs a part"
+)]
 #[path = "../host/src/sandbox/budget.rs"]
 mod budget;
 #[allow(dead_code, unused_imports, reason = "the host's own file, of which this needs a part")]

@@ -80,7 +80,7 @@ async fn an_answer_that_never_ends_is_given_up() {
     let hints = Wire::endless("", b"HTTP/1.1 103 Early Hints\r\n\r\n", 5).await;
     let silent = Wire::endless("", b"", 50).await;
     let ends = |wire: &Wire, name| {
-        wire.attack("reach").named(name).limits(WALL).is_answered("no-answer").counts(
+        wire.attack("reach").named(name).limits(WALL).answered("no-answer").counts(
             "egress_requests_total",
             "outcome=\"timeout\"",
             1.0,
@@ -108,7 +108,7 @@ async fn an_answer_that_is_too_large_is_given_up_at_the_limit() {
     )
     .await;
     let ends = |wire: &Wire, name| {
-        wire.attack("reach").named(name).is_answered("too-large").counts(
+        wire.attack("reach").named(name).answered("too-large").counts(
             "egress_requests_total",
             "outcome=\"too-large\"",
             1.0,
@@ -143,7 +143,7 @@ async fn an_answer_that_is_none_is_no_answer() {
     })
     .await;
     let ends = |wire: &Wire, name| {
-        wire.attack("reach").named(name).is_answered("no-answer").counts(
+        wire.attack("reach").named(name).answered("no-answer").counts(
             "egress_requests_total",
             "outcome=\"timeout\"",
             1.0,
@@ -167,7 +167,7 @@ async fn a_compressed_answer_is_handed_over_as_it_is() {
         stream.write_all(&[0x1f; 1000]).await
     })
     .await;
-    all_are_contained(vec![bomb.attack("reach").is_answered("200")]).await;
+    all_are_contained(vec![bomb.attack("reach").answered("200")]).await;
 }
 
 fn grants(provider: &Provider) -> String {
@@ -189,8 +189,8 @@ async fn what_a_guest_leaves_with_the_host_is_bounded() {
     };
     all_are_contained(vec![
         // Nine of 900 KiB fit into 8 MiB.
-        held("hoard_answers").is_answered("9 kept, 91 refused"),
-        held("hoard_bodies").is_answered("9 kept, 91 refused"),
+        held("hoard_answers").answered("9 kept, 91 refused"),
+        held("hoard_bodies").answered("9 kept, 91 refused"),
     ])
     .await;
 }
@@ -200,7 +200,7 @@ async fn a_thousand_requests_at_once_are_as_many_as_the_channel_may_have() {
     let provider = Provider::start().await;
     provider.hold();
     let attack = attack("many_requests").targets(target(&provider)).grants(&grants(&provider));
-    let attack = attack.limits("egress_max = 4\nwall_ms = 1500").is_stopped_by("timeout");
+    let attack = attack.limits("egress_max = 4\nwall_ms = 1500").stopped_by("timeout");
     all_are_contained(vec![attack]).await;
     // A message is sent six times over, never two at a time after the first fault; each leaves with
     // its four requests and no more.
@@ -212,6 +212,6 @@ async fn a_thousand_requests_at_once_are_as_many_as_the_channel_may_have() {
 async fn a_request_that_is_never_finished_ends_with_its_call() {
     let provider = Provider::start().await;
     let attack = attack("unfinished_body").targets(target(&provider)).grants(&grants(&provider));
-    all_are_contained(vec![attack.limits("wall_ms = 500").is_stopped_by("timeout")]).await;
+    all_are_contained(vec![attack.limits("wall_ms = 500").stopped_by("timeout")]).await;
     assert_eq!(provider.seen().len(), 0, "half a request is none");
 }

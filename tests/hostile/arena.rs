@@ -101,7 +101,7 @@ impl Attack {
     }
 
     /// The host stops it, with this code in the attempt.
-    pub(super) fn is_stopped_by(mut self, code: &'static str) -> Self {
+    pub(super) fn stopped_by(mut self, code: &'static str) -> Self {
         let kind = match code {
             "cpu_limit" => "cpu",
             "memory_limit" => "memory",
@@ -114,7 +114,7 @@ impl Attack {
     }
 
     /// It goes on, and was answered this, in its own words.
-    pub(super) fn is_answered(mut self, words: impl Into<String>) -> Self {
+    pub(super) fn answered(mut self, words: impl Into<String>) -> Self {
         self.ends = Ends::Answers(words.into());
         self
     }

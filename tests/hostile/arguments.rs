@@ -8,7 +8,7 @@ const GRANTS: &str = "hosts = [\"http://127.0.0.1:9\"]\naddresses = [\"127.0.0.1
 
 #[tokio::test]
 async fn arguments_that_are_too_large_to_take_stop_the_guest() {
-    let stopped = |idea| attack(idea).is_stopped_by("host_call_limit");
+    let stopped = |idea| attack(idea).stopped_by("host_call_limit");
     all_are_contained(vec![
         stopped("huge_log_line"),
         stopped("huge_log_fields"),
@@ -25,7 +25,7 @@ async fn arguments_that_are_too_large_to_take_stop_the_guest() {
 #[tokio::test]
 async fn requests_that_are_too_large_to_send_are_refused() {
     let invalid = |idea| {
-        attack(idea).targets([URL]).grants(GRANTS).is_answered("invalid").counts(
+        attack(idea).targets([URL]).grants(GRANTS).answered("invalid").counts(
             "egress_requests_total",
             "outcome=\"failed\"",
             1.0,
@@ -43,7 +43,7 @@ async fn requests_that_are_too_large_to_send_are_refused() {
 #[tokio::test]
 async fn what_a_guest_says_of_a_message_is_cut_before_it_is_kept() {
     let host = all_are_contained(vec![
-        attack("huge_receipt").is_answered("i".repeat(1024)),
+        attack("huge_receipt").answered("i".repeat(1024)),
         attack("huge_problem").says("rejected", "c".repeat(1024), "d".repeat(1024)),
         attack("huge_problem").named("for-good").targets(["misconfigured"]).says(
             "misconfigured",

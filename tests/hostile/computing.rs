@@ -9,11 +9,11 @@ const TOKEN: &str = "a-token-of-some-length-0123456789";
 #[tokio::test]
 async fn whoever_computes_without_end_is_stopped_at_the_cpu_limit() {
     all_are_contained(vec![
-        attack("spin").limits(CPU).is_stopped_by("cpu_limit"),
-        attack("spin_on_the_clock").limits(CPU).is_stopped_by("cpu_limit"),
-        attack("spin_while_polling").limits(CPU).is_stopped_by("cpu_limit"),
-        attack("memory_then_spin").limits(CPU).is_stopped_by("cpu_limit"),
-        attack("random_flood").limits(CPU).is_stopped_by("cpu_limit"),
+        attack("spin").limits(CPU).stopped_by("cpu_limit"),
+        attack("spin_on_the_clock").limits(CPU).stopped_by("cpu_limit"),
+        attack("spin_while_polling").limits(CPU).stopped_by("cpu_limit"),
+        attack("memory_then_spin").limits(CPU).stopped_by("cpu_limit"),
+        attack("random_flood").limits(CPU).stopped_by("cpu_limit"),
     ])
     .await;
 }
@@ -21,8 +21,8 @@ async fn whoever_computes_without_end_is_stopped_at_the_cpu_limit() {
 #[tokio::test]
 async fn whoever_lets_the_host_compute_is_billed_for_it() {
     all_are_contained(vec![
-        attack("long_host_calls").secret("TOKEN", TOKEN).limits(CPU).is_stopped_by("cpu_limit"),
-        attack("long_formatting").limits(CPU).is_stopped_by("cpu_limit"),
+        attack("long_host_calls").secret("TOKEN", TOKEN).limits(CPU).stopped_by("cpu_limit"),
+        attack("long_formatting").limits(CPU).stopped_by("cpu_limit"),
     ])
     .await;
 }
@@ -30,9 +30,9 @@ async fn whoever_lets_the_host_compute_is_billed_for_it() {
 #[tokio::test]
 async fn whoever_waits_without_end_is_stopped_at_the_wall_limit() {
     all_are_contained(vec![
-        attack("sleep").limits(WALL).is_stopped_by("timeout"),
-        attack("sleep_in_naps").limits(WALL).is_stopped_by("timeout"),
-        attack("block_for_ever").limits(WALL).is_stopped_by("timeout"),
+        attack("sleep").limits(WALL).stopped_by("timeout"),
+        attack("sleep_in_naps").limits(WALL).stopped_by("timeout"),
+        attack("block_for_ever").limits(WALL).stopped_by("timeout"),
     ])
     .await;
 }

@@ -6,13 +6,12 @@ use super::arena::{all_are_contained, attack};
 
 #[tokio::test]
 async fn what_a_guest_prints_is_cut_and_its_message_delivered() {
-    let cut =
-        |idea| attack(idea).is_answered("done").counts("log_lines_dropped_total", "", 9_000.0);
+    let cut = |idea| attack(idea).answered("done").counts("log_lines_dropped_total", "", 9_000.0);
     let host = all_are_contained(vec![
         cut("log_flood"),
         cut("stdout_flood"),
         cut("stderr_flood"),
-        attack("endless_line").is_answered("done"),
+        attack("endless_line").answered("done"),
     ])
     .await;
     let bytes: usize =
@@ -25,8 +24,7 @@ async fn what_a_guest_prints_is_cut_and_its_message_delivered() {
 #[tokio::test]
 async fn no_line_of_a_guest_looks_like_one_of_the_host() {
     let host =
-        all_are_contained(vec![attack("forged_log").named("impostor").is_answered("allowed")])
-            .await;
+        all_are_contained(vec![attack("forged_log").named("impostor").answered("allowed")]).await;
     let lines = host.log();
     let forged: Vec<&String> = lines.iter().filter(|line| line.contains("forged")).collect();
     assert!(forged.len() >= 3, "{lines:?}");
@@ -44,18 +42,18 @@ async fn no_line_of_a_guest_looks_like_one_of_the_host() {
 #[tokio::test]
 async fn the_state_of_a_channel_takes_what_it_may_and_no_more() {
     all_are_contained(vec![
-        attack("state_keys").is_answered("64").counts(
+        attack("state_keys").answered("64").counts(
             "guest_refusals_total",
             "what=\"state\"",
             9_000.0,
         ),
         // 64 KiB, less what the keys take.
-        attack("state_bytes").is_answered("63").counts(
+        attack("state_bytes").answered("63").counts(
             "guest_refusals_total",
             "what=\"state\"",
             900.0,
         ),
-        attack("ballast").options(&format!("ballast = {{ {} }}", ballast())).is_answered("10000"),
+        attack("ballast").options(&format!("ballast = {{ {} }}", ballast())).answered("10000"),
     ])
     .await;
 }

@@ -53,13 +53,13 @@ async fn no_spelling_of_an_inner_address_is_reached_however_much_is_granted() {
     let grants = "hosts = [\"http://*:*\"]";
     let denied = count as f64 - 1.0;
     all_are_contained(vec![
-        attack("reach").targets(targets).grants(grants).is_answered(words("denied", count)).counts(
+        attack("reach").targets(targets).grants(grants).answered(words("denied", count)).counts(
             "egress_requests_total",
             "outcome=\"denied\"",
             denied,
         ),
         attack("reach_by_wasi")
-            .is_answered(words("denied", by_wasi.len()))
+            .answered(words("denied", by_wasi.len()))
             .targets(by_wasi)
             .grants(grants)
             .counts("egress_requests_total", "outcome=\"denied\"", denied),
@@ -108,15 +108,15 @@ async fn nothing_is_reached_that_is_not_asked_for_and_granted() {
             .named("denied")
             .targets(denied)
             .grants(&grants)
-            .is_answered(words("denied", many_denied))
+            .answered(words("denied", many_denied))
             .counts("egress_requests_total", "outcome=\"denied\"", many_denied as f64),
         attack("reach")
             .named("invalid")
             .targets(invalid)
             .grants(&grants)
-            .is_answered(words("invalid", many_invalid))
+            .answered(words("invalid", many_invalid))
             .counts("egress_requests_total", "outcome=\"failed\"", many_invalid as f64),
-        attack("reach").named("granted").targets([granted_at]).grants(&grants).is_answered("200"),
+        attack("reach").named("granted").targets([granted_at]).grants(&grants).answered("200"),
     ])
     .await;
     assert_eq!(other.seen().len(), 0);
@@ -131,7 +131,7 @@ async fn a_request_cannot_be_made_into_another_one() {
         attack(idea)
             .targets([provider.url("/")])
             .grants(&grants)
-            .is_answered(words("invalid", count))
+            .answered(words("invalid", count))
             .counts("egress_requests_total", "outcome=\"failed\"", count as f64)
     };
     all_are_contained(vec![refused("methods", 5), refused("headers", 12)]).await;
@@ -148,7 +148,7 @@ async fn a_redirect_is_an_answer_and_what_follows_is_judged_anew() {
     metadata.otherwise(redirect("http://169.254.169.254/latest/meta-data/"));
     let open = "hosts = [\"http://*:*\"]\naddresses = [\"127.0.0.0/8\", \"169.254.0.0/16\"]";
     let denied = |attack: super::arena::Attack| {
-        attack.is_answered("302 denied").counts("egress_requests_total", "outcome=\"denied\"", 1.0)
+        attack.answered("302 denied").counts("egress_requests_total", "outcome=\"denied\"", 1.0)
     };
     all_are_contained(vec![
         denied(attack("follow").targets([provider.url("/")]).grants(&grants)),
@@ -161,12 +161,12 @@ async fn a_redirect_is_an_answer_and_what_follows_is_judged_anew() {
 #[tokio::test]
 async fn there_is_no_other_way_out() {
     let provider = Provider::start().await;
-    let mut attack_files = attack("files").is_answered(words("refused", 6));
+    let mut attack_files = attack("files").answered(words("refused", 6));
     attack_files = attack_files.secret("TOKEN", "only-in-the-environment-of-the-host");
     all_are_contained(vec![
-        attack("sockets").targets([port(&provider)]).is_answered(words("refused", 4)),
+        attack("sockets").targets([port(&provider)]).answered(words("refused", 4)),
         attack_files,
-        attack("environment").is_answered("0 0"),
+        attack("environment").answered("0 0"),
     ])
     .await;
     assert_eq!(provider.seen().len(), 0);

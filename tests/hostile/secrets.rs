@@ -19,14 +19,14 @@ fn is_told_nowhere(host: &TestHost) {
 
 #[tokio::test]
 async fn a_secret_is_found_by_no_name_but_its_own_and_read_by_nobody() {
-    let refused = vec!["refused"; 8].join(" ");
+    let refused = ["refused"; 8].join(" ");
     let host = all_are_contained(vec![
-        hostile("guess_secrets").is_answered(refused).counts(
+        hostile("guess_secrets").answered(refused).counts(
             "guest_refusals_total",
             "what=\"secret-unknown\"",
             8.0,
         ),
-        hostile("reveal").is_answered("refused").counts(
+        hostile("reveal").answered("refused").counts(
             "guest_refusals_total",
             "what=\"secret-denied\"",
             1.0,
@@ -50,7 +50,7 @@ async fn a_placeholder_becomes_the_secret_only_where_that_is_granted() {
         hostile("secret_elsewhere")
             .targets(urls)
             .grants(&grants)
-            .is_answered("denied 200 denied")
+            .answered("denied 200 denied")
             .counts("egress_requests_total", "outcome=\"denied\"", 2.0),
     ])
     .await;
@@ -63,9 +63,9 @@ async fn a_placeholder_becomes_the_secret_only_where_that_is_granted() {
 async fn a_secret_that_was_handed_over_is_taken_out_of_all_that_is_kept() {
     let reveals = |idea| hostile(idea).grants("reveal = [\"TOKEN\"]");
     let host = all_are_contained(vec![
-        reveals("secret_in_panic").is_stopped_by("trap"),
-        reveals("secret_split_by_length").is_answered("said"),
-        reveals("reveal").is_answered("[secret]"),
+        reveals("secret_in_panic").stopped_by("trap"),
+        reveals("secret_split_by_length").answered("said"),
+        reveals("reveal").answered("[secret]"),
     ])
     .await;
     host.logged(&["panicked at", "the provider did not like"]).await;

@@ -6,11 +6,11 @@ use crate::kit::{Folder, TestHost, fixture};
 #[tokio::test]
 async fn whoever_breaks_off_ends_its_own_instance_and_nothing_else() {
     let host = all_are_contained(vec![
-        attack("trap").is_stopped_by("trap"),
-        attack("abort").is_stopped_by("trap"),
-        attack("exit").is_stopped_by("trap"),
-        attack("recursion").is_stopped_by("stack_limit"),
-        of("crash", fixture("crash")).is_stopped_by("trap"),
+        attack("trap").stopped_by("trap"),
+        attack("abort").stopped_by("trap"),
+        attack("exit").stopped_by("trap"),
+        attack("recursion").stopped_by("stack_limit"),
+        of("crash", fixture("crash")).stopped_by("trap"),
     ])
     .await;
     host.logged(&["panicked at", "as the option says"]).await;
