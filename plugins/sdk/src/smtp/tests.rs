@@ -46,7 +46,7 @@ fn a_check_has_its_own_time() {
     assert!(host.mails()[0].recipients.is_empty());
 }
 
-/// What a refusal becomes: the kind, or the scope of a retry.
+/// What a refusal becomes: the kind, and the scope of a retry.
 fn outcome(phase: Phase, code: u16) -> String {
     match refusal(phase, code, "4.7.1", "no").outcome() {
         SendError::Retry(retry) => {
@@ -63,22 +63,22 @@ fn outcome(phase: Phase, code: u16) -> String {
 #[test]
 fn a_refusal_means_what_the_codes_say() {
     for (phase, code, expected) in [
-        (Phase::Connection, 421, "RetryScope::Provider"),
-        (Phase::Connection, 450, "RetryScope::Provider"),
+        (Phase::Connection, 421, "retry Provider"),
+        (Phase::Connection, 450, "retry Provider"),
         (Phase::Connection, 554, "misconfigured"),
-        (Phase::Authentication, 454, "RetryScope::Credential"),
-        (Phase::Authentication, 421, "RetryScope::Provider"),
+        (Phase::Authentication, 454, "retry Credential"),
+        (Phase::Authentication, 421, "retry Provider"),
         (Phase::Authentication, 535, "misconfigured"),
         (Phase::Authentication, 504, "misconfigured"),
         (Phase::Sender, 530, "misconfigured"),
         (Phase::Sender, 534, "misconfigured"),
-        (Phase::Sender, 452, "RetryScope::Message"),
+        (Phase::Sender, 452, "retry Message"),
         (Phase::Sender, 552, "rejected"),
-        (Phase::Recipient, 450, "RetryScope::Destination"),
-        (Phase::Recipient, 451, "RetryScope::Destination"),
-        (Phase::Recipient, 421, "RetryScope::Provider"),
+        (Phase::Recipient, 450, "retry Destination"),
+        (Phase::Recipient, 451, "retry Destination"),
+        (Phase::Recipient, 421, "retry Provider"),
         (Phase::Recipient, 550, "rejected"),
-        (Phase::Content, 451, "RetryScope::Message"),
+        (Phase::Content, 451, "retry Message"),
         (Phase::Content, 554, "rejected"),
     ] {
         assert_eq!(outcome(phase, code), expected, "{phase:?} {code}");
