@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::{
-    kit::{Folder, KEY_A, TestHost, eventually, fixture},
+    kit::{Folder, KEY_A, TestHost, fixture},
     settings::{proved, rounds_by},
 };
 
@@ -29,8 +29,12 @@ const CHANNELS: usize = 20;
 /// Rounds of one fault a channel before anything is measured: what a process needs once, it has by
 /// then.
 const WARM_UP: usize = 20;
-/// How much more memory may be in use.
+/// How much more memory may be in use after one series of faults than before it.
 const GROWTH_MAX: f64 = 1.05;
+/// A process that was never this busy before takes stacks, threads and buffers that it keeps from
+/// then on, and how busy it gets is the machine's matter. So a series may end above the bound, if a
+/// later one does not: what is lost with every fault is lost in each of them.
+const SERIES_MAX: usize = 5;
 
 /// What a process must not lose.
 #[derive(Debug)]
@@ -84,6 +88,22 @@ async fn round(host: &TestHost, number: usize) {
     .await;
 }
 
+/// Whether what the faults have taken comes back soon.
+async fn whole_again(host: &TestHost, before: &Holdings) -> bool {
+    for _ in 0..50 {
+        let after = Holdings::of(host).await;
+        let whole = after.tasks <= before.tasks
+            && after.instances <= before.instances
+            && after.descriptors <= before.descriptors
+            && after.memory_kib <= before.memory_kib * GROWTH_MAX;
+        if whole {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    false
+}
+
 #[tokio::test]
 async fn after_a_thousand_faults_the_process_is_as_it_was() {
     let rounds = rounds_by(4, 50);
@@ -106,36 +126,32 @@ async fn after_a_thousand_faults_the_process_is_as_it_was() {
     for number in 0..WARM_UP {
         round(&host, number).await;
     }
-    let before = Holdings::of(&host).await;
-    let mut counted = 0.0;
     for (_, kind) in FAULTS {
         assert!(faults(&host, kind).await >= 1.0, "no fault of the kind {kind}");
     }
-    for number in 0..rounds {
-        round(&host, number).await;
+    let mut seen = vec![Holdings::of(&host).await];
+    for series in 0..SERIES_MAX {
+        for number in 0..rounds {
+            round(&host, number).await;
+        }
+        let whole = whole_again(&host, &seen[series]).await;
+        seen.push(Holdings::of(&host).await);
+        if whole {
+            break;
+        }
+        assert!(series + 1 < SERIES_MAX, "after each series: {seen:#?}");
     }
+    let mut counted = 0.0;
     for kind in ["trap", "cpu", "memory", "stack", "timeout", "host-call"] {
         counted += faults(&host, kind).await;
     }
-    let wanted = (CHANNELS * (WARM_UP + rounds)) as f64;
+    let wanted = (CHANNELS * (WARM_UP + rounds * (seen.len() - 1))) as f64;
     assert!(counted >= wanted, "{counted} of {wanted} faults are counted");
-    let after = eventually("the process is as it was", async || {
-        let after = Holdings::of(&host).await;
-        let whole = after.tasks <= before.tasks
-            && after.instances <= before.instances
-            && after.descriptors <= before.descriptors
-            && after.memory_kib <= before.memory_kib * GROWTH_MAX;
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        whole.then_some(after)
-    });
-    let after = tokio::time::timeout(Duration::from_secs(25), after).await;
-    let now = Holdings::of(&host).await;
-    let after = after.unwrap_or_else(|_| panic!("before: {before:?}, after: {now:?}"));
     let panicked = host.log().into_iter().find(|line| line.starts_with("thread '"));
     assert_eq!(panicked, None);
     assert_eq!(host.health().await["tasksEnded"], json!([]));
     proved(
         "after_a_thousand_faults_the_process_is_as_it_was",
-        format_args!("{counted} faults; before {before:?}, after {after:?}"),
+        format_args!("{counted} faults; before and after each series {seen:?}"),
     );
 }
