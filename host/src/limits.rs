@@ -68,6 +68,12 @@ pub const SEND_CPU_MIN: Duration = Duration::from_millis(10);
 pub const EPOCH_TICK: Duration = Duration::from_millis(2);
 /// The same while none has run for a while: nobody's processor is woken up for nothing.
 pub const EPOCH_TICK_IDLE: Duration = Duration::from_millis(10);
+/// A guest that has computed for so long in one call goes on in the background, seen at the epoch's
+/// next tick. The work of a small plugin is a tenth of it.
+pub const BACKGROUND_AFTER: Duration = Duration::from_micros(500);
+/// How much less right to the processor the threads there have (`nice`, setpriority(2)): under full
+/// load about a tenth of what the others have, which is slow and not nothing.
+pub const BACKGROUND_NICENESS: i32 = 10;
 /// Wall time of `initialize` (and of `describe`): it runs in front of the first message.
 pub const INITIALIZE_WALL: Duration = Duration::from_secs(3);
 /// Wall time of `health`.

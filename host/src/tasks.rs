@@ -3,7 +3,7 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -28,8 +28,33 @@ impl Tasks {
 
     /// Starts a task.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.tracker.spawn(self.caught(name, task));
+    }
+
+    /// The same for a task that `wrap` makes another of.
+    pub fn spawn_as<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+        wrap: impl FnOnce(BoxFuture<'static, ()>) -> F,
+    ) {
+        let token = self.tracker.token();
+        let task = self.caught(name, task);
+        let task = wrap(Box::pin(async move {
+            task.await;
+            drop(token);
+        }));
+        drop(tokio::runtime::Handle::current().spawn(task));
+    }
+
+    /// `task`, with its panic put on the health board.
+    fn caught(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let Self { health, clock, .. } = self.clone();
-        self.tracker.spawn(async move {
+        async move {
             let Err(panic) = AssertUnwindSafe(task).catch_unwind().await else { return };
             let why = panic
                 .downcast_ref::<&str>()
@@ -39,7 +64,7 @@ impl Tasks {
             tracing::error!(task = name, "a background task panicked: {why}");
             let why = format!("panicked: {why}");
             health.task_failed(TaskFailure { name: String::from(name), at: clock.now(), why });
-        });
+        }
     }
 
     /// How many are running, connections among them.

@@ -29,6 +29,7 @@ use super::{
     observer::Observer,
     outcome::{Fault, FaultKind, Health, Outcome},
     plugin::LoadedPlugin,
+    room,
     usage::{Account, Resources, Usage},
     worker::{self, Message},
 };
@@ -271,26 +272,16 @@ impl Binding {
                 },
             }
         }
-        if pool.live >= self.spec.limits.instances_max {
-            return Err((Refused::Saturated, job));
-        }
-        // The first one always may: what it takes is bounded by its own cap.
-        if pool.live > 0 && !self.spec.memory.has_room() {
-            return Err((Refused::Saturated, job));
-        }
-        if !self.engine.memory.has_room() {
-            return Err((Refused::Crowded, job));
-        }
-        let slots = self.spec.plugin.slots();
-        let Some(place) = self.engine.room.take(self.spec.lane.tenant, slots) else {
-            return Err((Refused::Crowded, job));
+        let place = match self.place_beside(pool.live) {
+            Ok(place) => place,
+            Err(refused) => return Err((refused, job)),
         };
         pool.handed_over(probe);
         pool.live += 1;
         drop(pool);
         let token = self.workers.token();
         let binding = Arc::clone(self);
-        self.tasks.spawn("worker", async move {
+        self.spawn("worker", async move {
             let live = Live(Arc::clone(&binding));
             worker::run(&binding, *job).await;
             drop(live);
@@ -298,6 +289,31 @@ impl Binding {
             drop(token);
         });
         Ok(())
+    }
+
+    /// Room for one more instance beside the `live` ones, or why there is none.
+    pub(super) fn place_beside(&self, live: usize) -> Result<room::Place, Refused> {
+        if live >= self.spec.limits.instances_max {
+            return Err(Refused::Saturated);
+        }
+        // The first one always may: what it takes is bounded by its own cap.
+        if live > 0 && !self.spec.memory.has_room() {
+            return Err(Refused::Saturated);
+        }
+        if !self.engine.memory.has_room() {
+            return Err(Refused::Crowded);
+        }
+        let slots = self.spec.plugin.slots();
+        self.engine.room.take(self.spec.lane.tenant, slots).ok_or(Refused::Crowded)
+    }
+
+    /// Starts a task that runs guests.
+    pub(super) fn spawn(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        self.tasks.spawn_as(name, task, |task| self.engine.background.movable(task));
     }
 
     /// A worker has nothing to do. False when it should end instead.

@@ -78,7 +78,7 @@ impl Binding {
         };
         let binding = Arc::clone(self);
         let token = self.workers.token();
-        self.tasks.spawn("connection", async move {
+        self.spawn("connection", async move {
             // Told so, it has ended by itself by then: see `serve`.
             keep(&binding, &stop).await;
             drop(token);

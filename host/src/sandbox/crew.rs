@@ -200,19 +200,9 @@ impl Binding {
             };
             return Err((refused, job));
         }
-        if pool.live >= self.spec.limits.instances_max {
-            return Err((Refused::Saturated, job));
-        }
-        // The first one always may: what it takes is bounded by its own cap.
-        if pool.live > 0 && !self.spec.memory.has_room() {
-            return Err((Refused::Saturated, job));
-        }
-        if !self.engine.memory.has_room() {
-            return Err((Refused::Crowded, job));
-        }
-        let slots = self.spec.plugin.slots();
-        let Some(room) = self.engine.room.take(self.spec.lane.tenant, slots) else {
-            return Err((Refused::Crowded, job));
+        let room = match self.place_beside(pool.live) {
+            Ok(place) => place,
+            Err(refused) => return Err((refused, job)),
         };
         pool.handed_over(probe);
         pool.live += 1;
@@ -220,7 +210,7 @@ impl Binding {
         drop(pool);
         let token = self.workers.token();
         let live = Live(Arc::clone(self));
-        self.tasks.spawn("async worker", async move {
+        self.spawn("async worker", async move {
             worker_async::run(&place, queue).await;
             drop(place);
             drop(live);

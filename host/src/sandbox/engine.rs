@@ -13,12 +13,13 @@ use wasmtime::{
 };
 
 use super::{
+    background::Background,
     bindings::{
         v0_1_0,
         v0_1_0_async::{http_async, operations, websocket},
     },
     budget::{GuestBounds, MemoryBudget},
-    meter::{CpuMeter, Turns},
+    meter::{Activity, CpuMeter},
     room::{Room, TABLES_PER_SLOT},
     state::InstanceState,
 };
@@ -31,8 +32,9 @@ pub struct Engine {
     pooling: bool,
     /// For live instances.
     pub(super) room: Room,
-    /// One permit for each guest that computes for long.
-    turns: Arc<Turns>,
+    /// Where guests go on that compute for long.
+    pub(super) background: Background,
+    activity: Arc<Activity>,
     bounds: GuestBounds,
     /// The memory of all guests.
     pub(super) memory: Arc<MemoryBudget>,
@@ -65,13 +67,14 @@ impl Engine {
             }
         };
         let linker = linker(&wasmtime)?;
-        let turns = Arc::new(Turns::new());
-        start_epoch_clock(&wasmtime, Arc::clone(&turns))?;
+        let activity = Arc::new(Activity::default());
+        start_epoch_clock(&wasmtime, Arc::clone(&activity))?;
         Ok(Arc::new(Self {
             wasmtime,
             linker,
             pooling,
-            turns,
+            background: Background::start()?,
+            activity,
             room: Room::new(bounds.instances_max),
             bounds,
             memory: MemoryBudget::new(bounds.memory_bytes_max),
@@ -86,7 +89,7 @@ impl Engine {
 
     /// The meter of a new store.
     pub(super) fn cpu_meter(&self) -> CpuMeter {
-        CpuMeter::new(Arc::clone(&self.turns))
+        CpuMeter::new(Arc::clone(&self.activity))
     }
 
     pub(super) const fn linker(&self) -> &Linker<InstanceState> {
@@ -172,7 +175,7 @@ fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<InstanceState>> 
 
 /// Epochs tick from a thread of the operating system: a runtime whose threads are all held by
 /// spinning guests could not tick its own clock.
-fn start_epoch_clock(engine: &wasmtime::Engine, turns: Arc<Turns>) -> std::io::Result<()> {
+fn start_epoch_clock(engine: &wasmtime::Engine, activity: Arc<Activity>) -> std::io::Result<()> {
     /// So many ticks without a guest, and the clock slows down.
     const QUIET_TICKS: u32 = 50;
     let engine = engine.weak();
@@ -181,7 +184,7 @@ fn start_epoch_clock(engine: &wasmtime::Engine, turns: Arc<Turns>) -> std::io::R
         while let Some(engine) = engine.upgrade() {
             engine.increment_epoch();
             drop(engine);
-            quiet = if turns.has_run() { 0 } else { quiet.saturating_add(1) };
+            quiet = if activity.has_run() { 0 } else { quiet.saturating_add(1) };
             let is_quiet = quiet > QUIET_TICKS;
             thread::sleep(if is_quiet { limits::EPOCH_TICK_IDLE } else { limits::EPOCH_TICK });
         }

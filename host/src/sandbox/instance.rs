@@ -14,7 +14,7 @@ use super::{
     engine::Engine,
     limiter::MemoryLimiter,
     log::LogSink,
-    meter::Metered,
+    meter::{CpuMeter, Metered},
     observer::Observer,
     outcome::{Fault, FaultKind, Health, Outcome, Problem},
     plugin::Runs,
@@ -73,11 +73,12 @@ pub(super) fn new_store(engine: &Engine, state: InstanceState) -> Store<Instance
     store.set_max_component_handles(limits::RESOURCES_MAX);
     store.epoch_deadline_callback(|mut context| {
         let state = context.data_mut();
-        if state.cpu.used_while_polled() >= state.cpu_budget {
+        let used = state.cpu.used_while_polled();
+        if used >= state.cpu_budget {
             state.cpu_exhausted = true;
             return Ok(UpdateDeadline::Interrupt);
         }
-        Ok(UpdateDeadline::YieldCustom(1, state.cpu.next_slice()))
+        Ok(UpdateDeadline::YieldCustom(1, CpuMeter::next_slice(used)))
     });
     store
 }
@@ -97,8 +98,11 @@ pub(super) fn arm(
 macro_rules! run {
     ($store:expr, $wall:expr, $call:expr) => {{
         let meter = Arc::clone(&$store.data().cpu);
-        let call = Metered::new(meter, Box::pin($call));
-        match tokio::time::timeout($wall, call).await {
+        let answer = {
+            let call = std::pin::pin!($call);
+            Metered::new(meter, $wall, call).await
+        };
+        match answer {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(classify($store.data(), &error)),
             Err(_) => Err(Fault {

@@ -4,6 +4,7 @@
 //! its pool of workers, [`instance`] the only code that calls into a guest, [`imports`] what a
 //! guest can call.
 
+mod background;
 mod binding;
 mod bindings;
 mod budget;
