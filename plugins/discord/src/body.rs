@@ -1,20 +1,24 @@
 //! The body of a message (<https://docs.discord.com/developers/resources/message#create-message>).
 
 use conductor_sdk::{
-    LengthUnit, Message, Overflow, Priority, SendError,
+    LengthUnit, Message, Overflow, SendError, json,
     markdown::{Source, escape},
     overflow::Plain,
-    text::one_line,
+    serde_json::Value,
+    with_members, without_nulls,
 };
 use serde::{Deserialize, Serialize};
 
 /// Characters of `content`.
-pub(crate) const CONTENT_MAX: u32 = 2_000;
+pub(crate) const CONTENT_MAX: usize = 2_000;
 /// Characters of an embed's title and of its description
 /// (<https://docs.discord.com/developers/resources/message#embed-object-embed-limits>). Together they
 /// stay below the 6,000 that a message's embeds may have.
 const EMBED_TITLE_MAX: usize = 256;
 const EMBED_DESCRIPTION_MAX: usize = 4_096;
+
+/// Discord's own palette for the priorities: grey, blurple, yellow, red.
+const COLOURS: [u32; 4] = [0x99_aa_b5, 0x58_65_f2, 0xfe_e7_5c, 0xed_42_45];
 
 /// How a title is shown.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
@@ -27,94 +31,47 @@ pub enum TitleStyle {
     Embed,
 }
 
-/// The request's body.
-#[derive(Clone, Serialize)]
-pub(crate) struct Body {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    embeds: Vec<Embed>,
-    allowed_mentions: AllowedMentions,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    nonce: Option<String>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    enforce_nonce: bool,
-}
-
-#[derive(Clone, Serialize)]
-struct Embed {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    title: Option<String>,
-    description: String,
-    color: u32,
-}
-
-/// Nobody is notified by a mention: what stands in a notification may come from anywhere.
-#[derive(Clone, Serialize)]
-struct AllowedMentions {
-    parse: [&'static str; 0],
-}
-
-impl Body {
-    /// By which Discord recognises a bot's message that it already has.
-    pub(crate) fn with_nonce(&self, nonce: String) -> Self {
-        Self { nonce: Some(nonce), enforce_nonce: true, ..self.clone() }
-    }
-}
-
 /// The message as Discord takes it, in parts where `overflow` says so, without what only a bot's
 /// message has.
 pub(crate) fn build(
     message: &Message,
     style: TitleStyle,
     overflow: Overflow,
-) -> Result<Vec<Body>, SendError> {
-    let body = |content, embeds| Body {
-        content,
-        embeds,
-        allowed_mentions: AllowedMentions { parse: [] },
-        nonce: None,
-        enforce_nonce: false,
-    };
+) -> Result<Vec<Value>, SendError> {
     match style {
         TitleStyle::Bold => {
             let source = Source::of(message, LengthUnit::Characters);
-            let max = usize::try_from(CONTENT_MAX).unwrap_or(usize::MAX);
-            let parts = overflow.apply(&source, max)?;
-            Ok(parts.into_iter().map(|part| body(Some(part), Vec::new())).collect())
+            let parts = overflow.apply(&source, CONTENT_MAX)?;
+            Ok(parts.into_iter().map(|part| body("content", json!(part))).collect())
         }
         TitleStyle::Embed => {
             let embeds = embeds(message, overflow)?;
-            Ok(embeds.into_iter().map(|embed| body(None, vec![embed])).collect())
+            Ok(embeds.into_iter().map(|embed| body("embeds", json!([embed]))).collect())
         }
     }
 }
 
-/// The title is that of the first part. It is one line, and cut where the text would be split.
-fn embeds(message: &Message, overflow: Overflow) -> Result<Vec<Embed>, SendError> {
-    let line = one_line(message.title.as_deref().unwrap_or_default());
-    let of_title = match overflow {
-        Overflow::Split => Overflow::Truncate,
-        other => other,
-    };
-    let title = Plain::new(&line, LengthUnit::Characters).escaped(escape);
-    let mut titles = of_title.apply(&title, EMBED_TITLE_MAX)?.into_iter();
-    let descriptions =
-        overflow.apply(&Source::of_body(message, LengthUnit::Characters), EMBED_DESCRIPTION_MAX)?;
-    let embed = |description| Embed {
-        title: titles.next().filter(|title| !title.is_empty()),
-        description,
-        color: colour(message.priority),
-    };
-    Ok(descriptions.into_iter().map(embed).collect())
+/// Nobody is notified by a mention: what stands in a notification may come from anywhere.
+fn body(name: &str, content: Value) -> Value {
+    json!({ name: content, "allowed_mentions": { "parse": [] } })
 }
 
-/// Discord's own palette: grey, blurple, yellow, red.
-fn colour(priority: Priority) -> u32 {
-    match priority {
-        Priority::Low => 0x99_aa_b5,
-        Priority::Normal => 0x58_65_f2,
-        Priority::High => 0xfe_e7_5c,
-        Priority::Urgent => 0xed_42_45,
-    }
+/// The same with a nonce, by which Discord recognises a bot's message that it already has. It has 25
+/// characters at most.
+pub(crate) fn with_nonce(body: &Value, nonce: &str) -> Value {
+    with_members(body, json!({ "nonce": nonce, "enforce_nonce": true }))
+}
+
+/// The title is that of the first part. It is one line, and cut where the text would be split.
+fn embeds(message: &Message, overflow: Overflow) -> Result<Vec<Value>, SendError> {
+    let line = message.title_line().unwrap_or_default();
+    let title = Plain::new(&line, LengthUnit::Characters).escaped(escape);
+    let title = overflow.apply_whole(&title, EMBED_TITLE_MAX)?;
+    let mut titles = Some(title).filter(|title| !title.is_empty()).into_iter();
+    let text = Source::of_body(message, LengthUnit::Characters);
+    let embed = |description| {
+        let color = message.priority.pick(COLOURS);
+        without_nulls(json!({ "title": titles.next(), "description": description, "color": color }))
+    };
+    Ok(overflow.apply(&text, EMBED_DESCRIPTION_MAX)?.into_iter().map(embed).collect())
 }

@@ -27,7 +27,7 @@ const ACCESS_TOKEN: &str = "ACCESS_TOKEN";
 /// earlier events are in it too, and need less than what is left.
 const CONTENT_BYTES_MAX: usize = 56 * 1_024;
 /// Bytes of a body: what is in line breaks and quotation marks grows by JSON.
-const BODY_BYTES_MAX: u32 = 48 * 1_024;
+const BODY_BYTES_MAX: usize = 48 * 1_024;
 /// Of the transaction id: a delivery key, and the number of a part.
 const KEY_CHARACTERS_MAX: u32 = 64;
 

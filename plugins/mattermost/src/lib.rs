@@ -26,7 +26,7 @@ const WEBHOOK_KEY: &str = "WEBHOOK_KEY";
 /// Characters of a post
 /// (<https://developers.mattermost.com/integrate/webhooks/incoming/#parameters>; what is longer a
 /// webhook splits by itself).
-const TEXT_MAX: u32 = 16_383;
+const TEXT_MAX: usize = 16_383;
 
 /// Mentions that call everybody (<https://docs.mattermost.com/end-user-guide/collaborate/mention-people.html>).
 const EVERYBODY: [&str; 3] = ["all", "channel", "here"];
@@ -92,10 +92,7 @@ impl Channel for Mattermost {
             ..message.clone()
         };
         let source = Source::of(&harmless, LengthUnit::Characters);
-        let parts = self
-            .options
-            .overflow
-            .apply(&source, usize::try_from(TEXT_MAX).unwrap_or(usize::MAX))?;
+        let parts = self.options.overflow.apply(&source, TEXT_MAX)?;
         let priority = label(message.priority).filter(|_| self.options.priority_labels);
         send_parts(message, &parts, |part, number| {
             // One label for all parts.

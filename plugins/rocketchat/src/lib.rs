@@ -25,7 +25,7 @@ const WEBHOOK_PATH: &str = "WEBHOOK_PATH";
 
 /// Characters of a message, unless the server's administrator says otherwise
 /// (<https://docs.rocket.chat/docs/message>, Maximum Allowed Characters Per Message).
-const TEXT_MAX: u32 = 5_000;
+const TEXT_MAX: usize = 5_000;
 
 /// Mentions that call everybody (<https://docs.rocket.chat/docs/mentions>).
 const EVERYBODY: [&str; 2] = ["all", "here"];
@@ -107,10 +107,7 @@ impl Channel for RocketChat {
             ..message.clone()
         };
         let source = Source::of(&harmless, LengthUnit::Characters);
-        let parts = self
-            .options
-            .overflow
-            .apply(&source, usize::try_from(TEXT_MAX).unwrap_or(usize::MAX))?;
+        let parts = self.options.overflow.apply(&source, TEXT_MAX)?;
         let target = message.target_or(self.options.channel.as_deref());
         send_parts(message, &parts, |part, _| {
             let (channel, room) = match target {

@@ -39,6 +39,7 @@ pub mod bindings;
 pub mod bindings_async;
 mod channel;
 mod channel_async;
+mod delivery_key;
 #[doc(hidden)]
 pub mod guest;
 #[doc(hidden)]
@@ -53,6 +54,7 @@ mod nulls;
 pub mod options;
 mod outcome;
 pub mod overflow;
+mod priority;
 pub mod secrets;
 pub mod smtp;
 pub mod state;
@@ -72,8 +74,9 @@ pub use bindings::{
 };
 pub use channel::{Channel, Context};
 pub use channel_async::AsyncChannel;
+pub use http::Meaning;
 pub use manifest::Manifest;
-pub use nulls::without_nulls;
+pub use nulls::{with_members, without_nulls};
 pub use overflow::Overflow;
 pub use schemars;
 pub use serde;

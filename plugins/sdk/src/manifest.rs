@@ -102,7 +102,8 @@ impl Manifest {
 
     /// The longest `message.body` that the provider takes.
     #[must_use]
-    pub fn body_max(mut self, length: u32, unit: LengthUnit) -> Self {
+    pub fn body_max(mut self, length: usize, unit: LengthUnit) -> Self {
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
         self.body_max = Some(BodyLimit { length, unit });
         self
     }

@@ -97,6 +97,23 @@ impl Overflow {
     }
 }
 
+impl Overflow {
+    /// The same for what cannot be sent in parts, a title for example: there
+    /// [`Split`](Self::Split) cuts.
+    ///
+    /// # Errors
+    /// Rejected as `too_long`.
+    pub fn apply_whole<C: Content>(
+        self,
+        content: &C,
+        length_max: usize,
+    ) -> Result<C::Part, SendError> {
+        let whole = if self == Self::Split { Self::Truncate } else { self };
+        let mut parts = whole.apply(content, length_max)?.into_iter();
+        parts.next().ok_or_else(|| no_room(length_max))
+    }
+}
+
 fn split<C: Content>(
     content: &C,
     all: Range<usize>,

@@ -29,7 +29,7 @@ const WEBHOOK_PATH: &str = "WEBHOOK_PATH";
 /// Characters of `text` that Slack asks not to exceed
 /// (<https://docs.slack.dev/reference/methods/chat.postMessage#truncating>). It cuts at 40,000 without a
 /// word, and shows anything above 4,000 in pieces of its own making.
-const TEXT_MAX: u32 = 4_000;
+const TEXT_MAX: usize = 4_000;
 
 /// The channel's options.
 #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -111,8 +111,7 @@ impl Channel for Slack {
         let is_markdown = message.format == Format::Markdown;
         let content = Rich::of(message)
             .measured(|part| length(&mrkdwn::render(part), LengthUnit::Characters));
-        let length_max = usize::try_from(TEXT_MAX).unwrap_or(usize::MAX);
-        let parts = self.options.overflow.apply(&content, length_max)?;
+        let parts = self.options.overflow.apply(&content, TEXT_MAX)?;
         send_parts(message, &parts, |part, _| {
             // There is no way to escape `*`: in plain text nothing is markup, the title neither.
             let plain = Rich::plain(&part.text);

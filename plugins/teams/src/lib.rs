@@ -25,7 +25,7 @@ const SIGNATURE: &str = "SIGNATURE";
 /// (<https://learn.microsoft.com/microsoftteams/limits-specifications-teams>).
 const PAYLOAD_BYTES_MAX: usize = 27 * 1_024;
 /// Of the message. A card is longer than its text: what the limit of the payload says comes on top.
-const BODY_BYTES_MAX: u32 = 24 * 1_024;
+const BODY_BYTES_MAX: usize = 24 * 1_024;
 
 /// The channel's options.
 #[derive(Deserialize, schemars::JsonSchema)]

@@ -24,7 +24,7 @@ use std::time::Duration;
 const BOT_TOKEN: &str = "BOT_TOKEN";
 
 /// Of `text`. Telegram says characters and counts as it counts in entities, in UTF-16.
-const TEXT_MAX: u32 = 4_096;
+const TEXT_MAX: usize = 4_096;
 
 /// The channel's options.
 #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -88,8 +88,7 @@ impl Channel for Telegram {
             ));
         }
         let content = Rich::of(message).measured(|part| length(&part.text, LengthUnit::Utf16Units));
-        let length_max = usize::try_from(TEXT_MAX).unwrap_or(usize::MAX);
-        let parts = self.options.overflow.apply(&content, length_max)?;
+        let parts = self.options.overflow.apply(&content, TEXT_MAX)?;
         send_parts(message, &parts, |part, _| {
             let body = self.body(chat, message.priority, part);
             let response = self.method("sendMessage")?.json(&body).fetch()?;

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::{Message, Receipt, SendError, state};
+use crate::{Message, Receipt, ReceiptStatus, SendError, state};
 
 /// How long the host remembers which parts are out: longer than the retries of a notification take.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3_600);
 
 /// Sends the parts one after the other and gives the receipt of the first, with the number of all
-/// under `parts`. `send` gets a part and its number from 0 on.
+/// under `parts`: accepted, if that is all that is known of one of them. `send` gets a part and its number from 0 on.
 ///
 /// What is out already is kept in [`state`], so that another attempt at the message goes on with the
 /// part that failed. That is a cache: after the host restarts in between, the parts before it are
@@ -32,6 +32,7 @@ pub fn send_parts<P>(
         if number == 0 {
             progress.provider_id = receipt.provider_id;
         }
+        progress.is_accepted |= receipt.status == ReceiptStatus::Accepted;
         // Without room the parts are sent again with the next attempt: better twice than never.
         if progress.sent < parts.len()
             && state::set_json(&key, &progress, Some(REMEMBERED)).is_err()
@@ -40,9 +41,8 @@ pub fn send_parts<P>(
         }
     }
     state::remove(&key);
-    let mut receipt = Receipt::delivered().detail("parts", parts.len());
-    receipt.provider_id = progress.provider_id;
-    Ok(receipt)
+    let receipt = if progress.is_accepted { Receipt::accepted() } else { Receipt::delivered() };
+    Ok(receipt.provider_id_if(progress.provider_id).detail("parts", parts.len()))
 }
 
 /// How far a message is.
@@ -51,6 +51,7 @@ pub fn send_parts<P>(
 struct Progress {
     sent: usize,
     provider_id: Option<String>,
+    is_accepted: bool,
 }
 
 fn of_part(mut error: SendError, number: usize, count: usize) -> SendError {
