@@ -1,11 +1,9 @@
 //! The body of a message (<https://docs.discord.com/developers/resources/message#create-message>).
 
 use conductor_sdk::{
-    LengthUnit, Message, Overflow, SendError, json,
     markdown::{Source, escape},
     overflow::Plain,
-    serde_json::Value,
-    with_members, without_nulls,
+    prelude::*,
 };
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! What Discord's refusals mean. The JSON error code decides where there is one
 //! (<https://docs.discord.com/developers/topics/opcodes-and-status-codes#json>), else the status.
 
-use conductor_sdk::{Meaning, RetryScope, SendError, http::Response};
+use conductor_sdk::prelude::*;
 
 const CODES: [(&str, Meaning); 3] = [
     // Unknown webhook; invalid webhook token; invalid authentication token; unauthorized. To go on

@@ -8,17 +8,7 @@
 mod body;
 mod errors;
 
-use conductor_sdk::{
-    Channel, Context, Failure, Format, HealthReport, LengthUnit, Manifest, Message, Overflow,
-    RateScope, Receipt, SendError,
-    http::{HttpError, Request, Response},
-    options::BaseUrl,
-    overflow::send_parts,
-    secrets,
-    serde_json::Value,
-    text::consists_of,
-};
-use std::time::Duration;
+use conductor_sdk::{prelude::*, text::consists_of};
 
 pub use body::TitleStyle;
 

@@ -79,6 +79,14 @@ impl Request {
         self
     }
 
+    /// The same where there is a value.
+    pub fn header_if(self, name: &str, value: Option<impl Into<String>>) -> Self {
+        match value {
+            Some(value) => self.header(name, value),
+            None => self,
+        }
+    }
+
     /// Authenticates by a token (RFC 6750): `token` is what stands for it, from
     /// [`secrets::placeholder`](crate::secrets::placeholder) for example.
     pub fn bearer(self, token: &str) -> Self {

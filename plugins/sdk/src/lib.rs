@@ -33,6 +33,7 @@
 //! On any target but WebAssembly the host's functions go to [`testing::FakeHost`], so that a
 //! channel is tested with plain `cargo test`.
 
+mod attachment;
 #[doc(hidden)]
 pub mod bindings;
 #[doc(hidden)]
@@ -54,6 +55,7 @@ mod nulls;
 pub mod options;
 mod outcome;
 pub mod overflow;
+pub mod prelude;
 mod priority;
 pub mod secrets;
 pub mod smtp;

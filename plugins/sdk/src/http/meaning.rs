@@ -33,7 +33,7 @@ impl Refusal {
     /// ];
     ///
     /// fn outcome(response: &Response) -> SendError {
-    ///     let refusal = response.refusal_at("Chat", "/error", "/message");
+    ///     let refusal = response.refusal_at("Chat", "/error", &["/message"]);
     ///     refusal.by_code(&CODES).unwrap_or_else(|refusal| match response.status {
     ///         404 => refusal.misconfigured(),
     ///         _ => refusal.by_status(RetryScope::Credential),

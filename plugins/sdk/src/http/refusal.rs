@@ -11,7 +11,7 @@ use crate::{Problem, Retry, RetryScope, SendError, text};
 /// ```
 /// # use conductor_sdk::{RetryScope, SendError, http::Response};
 /// fn outcome(response: &Response) -> SendError {
-///     let refusal = response.refusal_at("Chat", "/error/code", "/error/message");
+///     let refusal = response.refusal_at("Chat", "/error/code", &["/error/message"]);
 ///     match (response.status, refusal.code()) {
 ///         (_, "no_such_room" | "too_long") => refusal.rejected(),
 ///         (403, _) | (_, "token_revoked") => refusal.misconfigured(),
@@ -44,11 +44,12 @@ impl Response {
     }
 
     /// The same where code and words stand in a JSON body, found by their pointers (RFC 6901). The
-    /// code is a text or a number.
+    /// code is a text or a number; of the words, all that are there are told.
     #[must_use]
-    pub fn refusal_at(&self, provider: &str, code: &str, words: &str) -> Refusal {
-        let text = |pointer| self.text_at(pointer).unwrap_or_default();
-        self.refusal(provider, &text(code), &text(words))
+    pub fn refusal_at(&self, provider: &str, code: &str, words: &[&str]) -> Refusal {
+        let code = self.text_at(code).unwrap_or_default();
+        let words: Vec<_> = words.iter().filter_map(|pointer| self.text_at(pointer)).collect();
+        self.refusal(provider, &code, &words.join(": "))
     }
 }
 
@@ -57,6 +58,12 @@ impl Refusal {
     #[must_use]
     pub fn code(&self) -> &str {
         &self.problem.code
+    }
+
+    /// The same as a number, where the provider's codes are numbers.
+    #[must_use]
+    pub fn number(&self) -> Option<u32> {
+        self.problem.code.parse().ok()
     }
 
     /// Adds a remark to the detail, in brackets, for the person who has to mend it: "is the option
@@ -84,6 +91,13 @@ impl Refusal {
     #[must_use]
     pub fn misconfigured(self) -> SendError {
         SendError::Misconfigured(self.problem)
+    }
+
+    /// The target has this address now.
+    #[must_use]
+    pub fn moved(self, target: impl Into<String>) -> SendError {
+        let Problem { code, detail } = self.problem;
+        SendError::moved(target, code, detail)
     }
 
     /// The request may have worked all the same: the message may have been delivered.
@@ -154,10 +168,11 @@ mod tests {
 
     #[test]
     fn code_and_words_are_found_in_a_body_and_the_longer_waiting_time_counts() {
-        let body = r#"{"error":{"code":42,"text":"no"},"wait":9}"#;
+        let body = r#"{"error":{"code":42,"text":"no","more":"never"},"wait":9}"#;
         let answer = response(429, &[("retry-after", "7")], body);
-        let refusal = answer.refusal_at("Chat", "/error/code", "/error/text").hint("why?");
-        assert_eq!(refusal.code(), "42");
+        let words = ["/error/text", "/error/nothing", "/error/more"];
+        let refusal = answer.refusal_at("Chat", "/error/code", &words).hint("why?");
+        assert_eq!((refusal.code(), refusal.number()), ("42", Some(42)));
         let wait = |wait| match refusal.clone().wait(wait).retry(RetryScope::Message, None) {
             SendError::Retry(retry) => retry.after_ms,
             other => panic!("{other:?}"),
@@ -165,9 +180,13 @@ mod tests {
         assert_eq!(wait(answer.seconds_at("/wait")), Some(9_000));
         assert_eq!(wait(Some(Duration::from_secs(1))), Some(7_000));
         assert_eq!(wait(None), Some(7_000));
-        assert_eq!(refusal.unknown(), SendError::unknown("42", "Chat: no (why?)"));
-        let refusal = answer.refusal_at("Chat", "/code", "/text");
-        assert_eq!(refusal.code(), "http_429");
+        assert_eq!(
+            refusal.clone().moved("7"),
+            SendError::moved("7", "42", "Chat: no: never (why?)")
+        );
+        assert_eq!(refusal.unknown(), SendError::unknown("42", "Chat: no: never (why?)"));
+        let refusal = answer.refusal_at("Chat", "/code", &["/text"]);
+        assert_eq!((refusal.code(), refusal.number()), ("http_429", None));
     }
 
     #[test]
