@@ -47,10 +47,10 @@ pub struct Fcm {
     /// Google looks at the messages and delivers none: to try a configuration.
     #[serde(default)]
     validate_only: bool,
-    /// Where the API is, for a proxy or a test.
+    /// Where the API is, for a proxy or a test; https://fcm.googleapis.com unless set.
     #[serde(default)]
     api_base: ApiBase,
-    /// Where access tokens are given, for a proxy or a test: the origin of `token_uri`.
+    /// Where access tokens are given, in place of Google's address: the origin of `token_uri`.
     #[serde(default)]
     token_base: ApiBase,
     /// What happens to a message that is longer than FCM takes: 4,096 bytes with all that goes

@@ -38,10 +38,10 @@ pub struct Options {
     /// What happens to a message of more than 4,000 characters.
     #[serde(default)]
     overflow: Overflow,
-    /// As a bot: where the Web API is, for a proxy or a test.
+    /// As a bot: where the Web API is, for a proxy or a test; https://slack.com/api unless set.
     #[serde(default)]
     api_base: ApiBase,
-    /// Through a webhook: where webhooks are, for a proxy or a test.
+    /// Through a webhook: where webhooks are, for a proxy or a test; Slack's address unless set.
     #[serde(default)]
     hooks_base: ApiBase,
 }

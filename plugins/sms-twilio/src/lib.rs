@@ -46,7 +46,7 @@ pub struct Options {
     /// the notification's own `expiresAt`.
     #[schemars(range(min = 1, max = 36_000))]
     validity_period_s: Option<u32>,
-    /// Where the API is: another region, a proxy or a test.
+    /// Where the API is: another region, a proxy or a test; https://api.twilio.com unless set.
     #[serde(default)]
     api_base: ApiBase,
     /// What happens to a message that is longer than 1,600 characters.

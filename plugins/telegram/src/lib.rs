@@ -34,7 +34,7 @@ pub struct Options {
     /// What happens to a message of more than 4,096 UTF-16 units.
     #[serde(default)]
     overflow: Overflow,
-    /// Where the Bot API is, for a server of your own or a test.
+    /// Where the Bot API is, for a server of your own or a test; https://api.telegram.org unless set.
     #[serde(default)]
     api_base: ApiBase,
 }

@@ -38,7 +38,7 @@ pub struct WhatsApp {
     #[serde(default = "default_api_version")]
     #[schemars(regex(pattern = "^v[1-9][0-9]{0,2}[.][0-9]$"))]
     api_version: String,
-    /// Where the API is, for a proxy or a test.
+    /// Where the API is, for a proxy or a test; https://graph.facebook.com unless set.
     #[serde(default)]
     api_base: ApiBase,
     /// What happens to a text that is longer than 4,096 characters. A template's parameters are cut
