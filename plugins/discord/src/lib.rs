@@ -5,10 +5,12 @@
 //! (<https://docs.discord.com/developers/resources/message#create-message>), so the channel keeps
 //! nothing between two messages.
 
-mod body;
-mod errors;
-mod nonce;
+use std::time::Duration;
 
+use conductor_discord_api::{
+    API_BASE, BOT_TOKEN, Body, CONTENT_MAX, TitleStyle, USER_AGENT, bot_message, bot_request,
+    build, outcome, receipt, snowflake,
+};
 use conductor_sdk::{
     Channel, Context, Failure, Format, HealthReport, LengthUnit, Manifest, Message, Overflow,
     RateScope, Receipt, SendError,
@@ -17,17 +19,8 @@ use conductor_sdk::{
     overflow::send_parts,
     secrets, serde_json,
 };
-use std::time::Duration;
 
-use body::Body;
-pub use body::TitleStyle;
-
-const BOT_TOKEN: &str = "BOT_TOKEN";
 const WEBHOOK_TOKEN: &str = "WEBHOOK_TOKEN";
-const API_BASE: &str = "https://discord.com/api/v10";
-
-/// The form that the API asks for (<https://docs.discord.com/developers/reference#user-agent>).
-const USER_AGENT: &str = concat!("DiscordBot (Conductor, ", env!("CARGO_PKG_VERSION"), ")");
 
 /// The channel's options.
 #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -88,7 +81,7 @@ impl Channel for Discord {
             )
             .host("https://discord.com")
             .host("option:api_base")
-            .body_max(body::CONTENT_MAX, LengthUnit::Characters)
+            .body_max(CONTENT_MAX, LengthUnit::Characters)
             .formats([Format::Plain, Format::Markdown])
             .rate(RateScope::Credential, 50, Duration::from_secs(1))
     }
@@ -113,21 +106,13 @@ impl Channel for Discord {
     }
 
     fn send(&self, message: &Message) -> Result<Receipt, SendError> {
-        let parts = body::build(message, self.options.title_style, self.options.overflow)?;
+        let parts = build(message, self.options.title_style, self.options.overflow)?;
         send_parts(message, &parts, |body, number| self.send_part(message, body, number))
     }
 
     fn health(&self) -> HealthReport {
         self.probe().unwrap_or_else(HealthReport::from)
     }
-}
-
-/// What is of use of the message object that Discord answers with.
-#[derive(Default, serde::Deserialize)]
-#[serde(default)]
-struct Sent {
-    id: Option<String>,
-    channel_id: Option<String>,
 }
 
 impl Discord {
@@ -138,13 +123,13 @@ impl Discord {
         number: usize,
     ) -> Result<Receipt, SendError> {
         let request = match &self.mode {
-            Mode::Bot => {
-                let channel =
-                    snowflake(message.require_target(self.options.channel_id.as_deref())?)?;
-                let nonce = nonce::of(message, number);
-                self.bot_request("POST", &format!("channels/{channel}/messages"))?
-                    .json(&body.with_nonce(nonce))
-            }
+            Mode::Bot => bot_message(
+                &self.options.api_base,
+                message,
+                self.options.channel_id.as_deref(),
+                body,
+                number,
+            )?,
             Mode::Webhook { id } => {
                 // Without `wait` a message that is not saved does not return an error.
                 let mut query = "?wait=true".to_owned();
@@ -156,25 +141,7 @@ impl Discord {
             }
         };
         let response = request.fetch().map_err(|error| self.no_answer(error))?;
-        if !response.is_success() {
-            return Err(errors::outcome(&response));
-        }
-        // Delivered, whatever the body looks like.
-        let sent: Sent = response.json().unwrap_or_default();
-        let mut receipt = Receipt::delivered();
-        receipt.provider_id = sent.id;
-        Ok(match sent.channel_id {
-            Some(channel) => receipt.detail("channel_id", channel),
-            None => receipt,
-        })
-    }
-
-    fn bot_request(&self, method: &str, path: &str) -> Result<Request, SendError> {
-        let url = format!("{}/{path}", self.options.api_base);
-        let token = secrets::placeholder(BOT_TOKEN)?;
-        Ok(Request::new(method, url)
-            .header("authorization", format!("Bot {token}"))
-            .header("user-agent", USER_AGENT))
+        receipt(&response)
     }
 
     fn webhook_request(&self, method: &str, id: &str, query: &str) -> Result<Request, SendError> {
@@ -184,26 +151,24 @@ impl Discord {
         Ok(Request::new(method, url).header("user-agent", USER_AGENT))
     }
 
-    /// A bot's message carries a nonce by which Discord recognises it for some minutes, so sending
-    /// it again is safe. A webhook's message has nothing like it.
+    /// A bot's message carries a nonce, so sending it again is safe. A webhook's message has nothing
+    /// like it.
     fn no_answer(&self, error: HttpError) -> SendError {
-        match (&self.mode, SendError::from(error)) {
-            (Mode::Bot, SendError::Unknown(problem)) => {
-                SendError::retry(problem.code, problem.detail)
-            }
-            (_, error) => error,
+        match self.mode {
+            Mode::Bot => error.repeatable(),
+            Mode::Webhook { .. } => error.into(),
         }
     }
 
     /// Asks Discord whether the credential is valid.
     fn probe(&self) -> Result<HealthReport, SendError> {
         let request = match &self.mode {
-            Mode::Bot => self.bot_request("GET", "users/@me")?,
+            Mode::Bot => bot_request(&self.options.api_base, "GET", "users/@me")?,
             Mode::Webhook { id } => self.webhook_request("GET", id, "")?,
         };
         let response = request.fetch()?;
         if !response.is_success() {
-            return Err(errors::outcome(&response));
+            return Err(outcome(&response));
         }
         let answer: serde_json::Value = response.json().unwrap_or_default();
         let name = answer.get("username").or_else(|| answer.get("name"));
@@ -214,20 +179,6 @@ impl Discord {
             ..HealthReport::healthy()
         })
     }
-}
-
-/// Discord's ids are numbers in one form only, `^(0|[1-9][0-9]*)$` in its OpenAPI description. Anything
-/// else would become a part of the path.
-fn snowflake(id: &str) -> Result<&str, SendError> {
-    let is_number = (1..=20).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number && (id == "0" || !id.starts_with('0')) {
-        return Ok(id);
-    }
-    Err(SendError::rejected(
-        "invalid_target",
-        "the target must be the id of a Discord channel or thread: digits only, without a zero in \
-         front",
-    ))
 }
 
 conductor_sdk::export!(Discord);

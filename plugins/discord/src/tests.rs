@@ -1,6 +1,7 @@
 mod refusals;
 mod shape;
 
+use conductor_discord_api::nonce;
 use conductor_sdk::{
     HealthStatus, json,
     serde_json::Value,
@@ -51,7 +52,7 @@ fn a_bot_posts_into_the_default_channel() {
         Some(format!("Bot {}", placeholder(BOT_TOKEN)).as_str())
     );
     assert!(request.header("user-agent").unwrap().starts_with("DiscordBot ("));
-    let nonce = nonce::of(&message("hello"), 0);
+    let nonce = nonce(&message("hello"), 0);
     assert_eq!(
         request.json(),
         json!({

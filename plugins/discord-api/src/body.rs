@@ -9,7 +9,7 @@ use conductor_sdk::{
 use serde::{Deserialize, Serialize};
 
 /// Characters of `content`.
-pub(crate) const CONTENT_MAX: u32 = 2_000;
+pub const CONTENT_MAX: u32 = 2_000;
 /// Characters of an embed's title and of its description
 /// (<https://docs.discord.com/developers/resources/message#embed-object-embed-limits>). Together they
 /// stay below the 6,000 that a message's embeds may have.
@@ -17,7 +17,9 @@ const EMBED_TITLE_MAX: usize = 256;
 const EMBED_DESCRIPTION_MAX: usize = 4_096;
 
 /// How a title is shown.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum TitleStyle {
     /// As a bold first line.
@@ -28,8 +30,8 @@ pub enum TitleStyle {
 }
 
 /// The request's body.
-#[derive(Clone, Serialize)]
-pub(crate) struct Body {
+#[derive(Clone, Debug, Serialize)]
+pub struct Body {
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -41,7 +43,7 @@ pub(crate) struct Body {
     enforce_nonce: bool,
 }
 
-#[derive(Clone, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct Embed {
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<String>,
@@ -50,21 +52,25 @@ struct Embed {
 }
 
 /// Nobody is notified by a mention: what stands in a notification may come from anywhere.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct AllowedMentions {
     parse: [&'static str; 0],
 }
 
 impl Body {
     /// By which Discord recognises a bot's message that it already has.
-    pub(crate) fn with_nonce(&self, nonce: String) -> Self {
+    #[must_use]
+    pub fn with_nonce(&self, nonce: String) -> Self {
         Self { nonce: Some(nonce), enforce_nonce: true, ..self.clone() }
     }
 }
 
 /// The message as Discord takes it, in parts where `overflow` says so, without what only a bot's
 /// message has.
-pub(crate) fn build(
+///
+/// # Errors
+/// Rejected when it is longer than Discord takes and `overflow` does not help.
+pub fn build(
     message: &Message,
     style: TitleStyle,
     overflow: Overflow,

@@ -17,7 +17,8 @@ struct Refusal {
 }
 
 /// What an answer that is not 2xx means.
-pub(crate) fn outcome(response: &Response) -> SendError {
+#[must_use]
+pub fn outcome(response: &Response) -> SendError {
     let parsed = response.json::<Refusal>();
     // Discord's own errors are JSON. What is not comes from the network in front of it.
     let from_the_edge = parsed.is_err();

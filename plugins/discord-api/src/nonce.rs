@@ -13,7 +13,8 @@ const GENERATION_DIGITS: usize = 3;
 
 /// The same on every attempt at this part, another one on a replay and for every other part. A UUID
 /// in its usual form is too long.
-pub(crate) fn of(message: &Message, part: usize) -> String {
+#[must_use]
+pub fn of(message: &Message, part: usize) -> String {
     let (uuid, generation) = message.delivery_key_parts();
     let hex: String = uuid.chars().filter(char::is_ascii_hexdigit).collect();
     let uuid = u128::from_str_radix(&hex, 16).unwrap_or_default();
