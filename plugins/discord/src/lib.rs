@@ -5,18 +5,13 @@
 //! (<https://docs.discord.com/developers/resources/message#create-message>), so the channel keeps
 //! nothing between two messages.
 
-mod body;
-mod errors;
+use conductor_discord_api::{
+    API_BASE, BOT_TOKEN, CONTENT_MAX, TitleStyle, USER_AGENT, bot_message, bot_request, build,
+    outcome, receipt, snowflake,
+};
+use conductor_sdk::prelude::*;
 
-use conductor_sdk::{prelude::*, text::consists_of};
-
-pub use body::TitleStyle;
-
-const BOT_TOKEN: &str = "BOT_TOKEN";
 const WEBHOOK_TOKEN: &str = "WEBHOOK_TOKEN";
-
-/// The form that the API asks for (<https://docs.discord.com/developers/reference#user-agent>).
-const USER_AGENT: &str = concat!("DiscordBot (Conductor, ", env!("CARGO_PKG_VERSION"), ")");
 
 /// The channel's options.
 #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -43,7 +38,7 @@ pub struct Options {
 }
 
 fn default_api_base() -> BaseUrl {
-    BaseUrl::new("https://discord.com/api/v10")
+    BaseUrl::new(API_BASE)
 }
 
 /// See the crate's own documentation.
@@ -71,7 +66,7 @@ impl Channel for Discord {
             )
             .host("https://discord.com")
             .host("option:api_base")
-            .body_max(body::CONTENT_MAX, LengthUnit::Characters)
+            .body_max(CONTENT_MAX, LengthUnit::Characters)
             .formats([Format::Plain, Format::Markdown])
             .rate(RateScope::Credential, 50, Duration::from_secs(1))
     }
@@ -85,20 +80,17 @@ impl Channel for Discord {
     }
 
     fn send(&self, message: &Message) -> Result<Receipt, SendError> {
-        let parts = body::build(message, self.options.title_style, self.options.overflow)?;
-        send_parts(message, &parts, |body, number| {
-            let sent = self.post(message, body, number)?.success_or(errors::outcome)?;
-            // Delivered, whatever the body looks like.
-            Ok(Receipt::delivered()
-                .provider_id_if(sent.text_at("/id"))
-                .detail_if("channel_id", sent.text_at("/channel_id")))
-        })
+        let parts = build(message, self.options.title_style, self.options.overflow)?;
+        send_parts(message, &parts, |body, part| receipt(self.post(message, body, part)?))
     }
 
     /// Asks Discord whether the credential is valid.
     fn probe(&self) -> Result<HealthReport, SendError> {
-        let path = if self.options.webhook_id.is_some() { "" } else { "/users/@me" };
-        let answer = self.request("GET", path)?.fetch()?.success_or(errors::outcome)?;
+        let request = match &self.options.webhook_id {
+            Some(id) => self.webhook_request("GET", id, "")?,
+            None => bot_request(&self.options.api_base, "GET", "users/@me")?,
+        };
+        let answer = request.fetch()?.success_or(outcome)?;
         let name = answer.text_at("/username").or_else(|| answer.text_at("/name"));
         let known = |name| format!("Discord knows the credential as \"{name}\"");
         Ok(HealthReport::healthy_and(name.map(known)))
@@ -107,50 +99,26 @@ impl Channel for Discord {
 
 impl Discord {
     fn post(&self, message: &Message, body: &Value, part: usize) -> Result<Response, SendError> {
-        if self.options.webhook_id.is_some() {
-            // Without `wait` a message that is not saved does not return an error.
-            let mut query = "?wait=true".to_owned();
-            if let Some(thread) = message.target_or(self.options.thread_id.as_deref()) {
-                query.push_str("&thread_id=");
-                query.push_str(snowflake(thread)?);
-            }
-            return Ok(self.request("POST", &query)?.json(body).fetch()?);
-        }
-        let channel = snowflake(message.require_target(self.options.channel_id.as_deref())?)?;
-        let body = body::with_nonce(body, &message.short_part_key(part));
-        let request = self.request("POST", &format!("/channels/{channel}/messages"))?.json(&body);
-        // Discord recognises the nonce for some minutes: sending it again is safe.
-        request.fetch().map_err(HttpError::repeatable)
-    }
-
-    /// To the webhook, or as a bot to any path of the API.
-    fn request(&self, method: &str, path: &str) -> Result<Request, SendError> {
-        let Options { api_base, webhook_id, .. } = &self.options;
-        let request = match webhook_id {
-            Some(id) => {
-                let (id, token) = (snowflake(id)?, secrets::placeholder(WEBHOOK_TOKEN)?);
-                Request::new(method, format!("{api_base}/webhooks/{id}/{token}{path}"))
-            }
-            None => {
-                let token = secrets::placeholder(BOT_TOKEN)?;
-                Request::new(method, format!("{api_base}{path}"))
-                    .header("authorization", format!("Bot {token}"))
-            }
+        let Options { api_base, webhook_id, channel_id, thread_id, .. } = &self.options;
+        let Some(id) = webhook_id else {
+            let request = bot_message(api_base, message, channel_id.as_deref(), body, part)?;
+            // Discord recognises the nonce for some minutes: sending it again is safe.
+            return request.fetch().map_err(HttpError::repeatable);
         };
-        Ok(request.header("user-agent", USER_AGENT))
+        // Without `wait` a message that is not saved does not return an error.
+        let mut query = "?wait=true".to_owned();
+        if let Some(thread) = message.target_or(thread_id.as_deref()) {
+            query.push_str("&thread_id=");
+            query.push_str(snowflake(thread)?);
+        }
+        Ok(self.webhook_request("POST", id, &query)?.json(body).fetch()?)
     }
-}
 
-/// Discord's ids are numbers in one form only, `^(0|[1-9][0-9]*)$` in its OpenAPI description. Anything
-/// else would become a part of the path.
-fn snowflake(id: &str) -> Result<&str, SendError> {
-    let is_number = consists_of(id, 1..=20, |byte| byte.is_ascii_digit());
-    if is_number && (id == "0" || !id.starts_with('0')) {
-        return Ok(id);
+    fn webhook_request(&self, method: &str, id: &str, query: &str) -> Result<Request, SendError> {
+        let (id, token) = (snowflake(id)?, secrets::placeholder(WEBHOOK_TOKEN)?);
+        let url = format!("{}/webhooks/{id}/{token}{query}", self.options.api_base);
+        Ok(Request::new(method, url).header("user-agent", USER_AGENT))
     }
-    Err(SendError::invalid_target(
-        "the id of a Discord channel or thread: digits only, without a zero in front",
-    ))
 }
 
 conductor_sdk::export!(Discord);

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{SendError, text::longest_cut};
 
 pub use json::JsonText;
-pub use parts::send_parts;
+pub use parts::{send_parts, send_parts_async};
 pub use plain::Plain;
 
 /// Parts of one message. A message that needs more is no notification any more, and would use up

@@ -14,7 +14,8 @@ const CODES: [(&str, Meaning); 3] = [
 ];
 
 /// What an answer that is not 2xx means.
-pub(crate) fn outcome(response: &Response) -> SendError {
+#[must_use]
+pub fn outcome(response: &Response) -> SendError {
     // 0 is no code.
     let code = response.text_at("/code").filter(|code| code != "0").unwrap_or_default();
     let words = response.text_at("/message").unwrap_or_default();

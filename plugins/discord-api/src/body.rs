@@ -8,7 +8,7 @@ use conductor_sdk::{
 use serde::{Deserialize, Serialize};
 
 /// Characters of `content`.
-pub(crate) const CONTENT_MAX: usize = 2_000;
+pub const CONTENT_MAX: usize = 2_000;
 /// Characters of an embed's title and of its description
 /// (<https://docs.discord.com/developers/resources/message#embed-object-embed-limits>). Together they
 /// stay below the 6,000 that a message's embeds may have.
@@ -19,7 +19,9 @@ const EMBED_DESCRIPTION_MAX: usize = 4_096;
 const COLOURS: [u32; 4] = [0x99_aa_b5, 0x58_65_f2, 0xfe_e7_5c, 0xed_42_45];
 
 /// How a title is shown.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum TitleStyle {
     /// As a bold first line.
@@ -31,7 +33,10 @@ pub enum TitleStyle {
 
 /// The message as Discord takes it, in parts where `overflow` says so, without what only a bot's
 /// message has.
-pub(crate) fn build(
+///
+/// # Errors
+/// Rejected when it is longer than Discord takes and `overflow` does not help.
+pub fn build(
     message: &Message,
     style: TitleStyle,
     overflow: Overflow,
