@@ -27,6 +27,8 @@
 //! # fn main() {}
 //! ```
 //!
+//! What nearly every channel names is in [`prelude`].
+//!
 //! The plugin says *what kind* of failure it met ([`SendError`]); when to try again, how often and
 //! by what other way is the host's business. A channel never sleeps and never loops.
 //!

@@ -49,7 +49,7 @@ pub(crate) fn web_api(answer: Response) -> Result<Response, SendError> {
             return Ok(answer);
         }
         // What cannot be read may be a success: it is not sent again without being asked for.
-        if !answer.json_or_null().is_object() {
+        if answer.text_at("/error").is_none() {
             return Err(SendError::unknown("unreadable_answer", answer.summary()));
         }
     }

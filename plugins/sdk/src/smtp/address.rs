@@ -1,6 +1,6 @@
 //! Addresses of mail, as options and targets have them.
 
-/// An address with a name in front of it or without one: "Alerts <alerts@example.com>".
+/// An address with a name in front of it, `Alerts <alerts@example.com>`, or without one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mailbox {
     /// The name.
@@ -10,7 +10,7 @@ pub struct Mailbox {
 }
 
 impl Mailbox {
-    /// From an address alone, or "Name <address>".
+    /// From an address alone, or `Name <address>`.
     ///
     /// # Errors
     /// What is wrong with it, for a person.
