@@ -24,6 +24,7 @@ mod email;
 mod events;
 mod fallback;
 mod fanout;
+mod gateway;
 mod guests;
 mod hostile;
 mod kit;

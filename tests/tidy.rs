@@ -10,6 +10,17 @@ const SOURCE_LINES_MAX: usize = 600;
 /// Most files are far smaller than the longest.
 const SOURCE_LINES_MEDIAN_MAX: usize = 200;
 
+/// A channel says only what is its provider's own: longer than this, something in it belongs in the
+/// SDK. All of its sources without tests.
+const PLUGIN_LINES_MAX: usize = 300;
+/// The channels that are longer, each with the reason, and how long they may be.
+const LONG_PLUGINS: &[(&str, usize)] = &[
+    // Holds a connection that lives on: Discord's rules for it are a machine of their own.
+    ("discord-gateway", 700),
+];
+/// A channel's component in bytes: the host carries all of them.
+const COMPONENT_BYTES_MAX: u64 = 400 * 1_024;
+
 /// The places where `unsafe` is allowed, each with a reason in the file.
 const UNSAFE_FILES: &[&str] = &[
     // Loads machine code that this host compiled and wrote itself.
@@ -64,6 +75,18 @@ fn forbidden_in(line: &str) -> Vec<(&'static str, &'static str)> {
         .copied()
         .filter(|(word, _)| line.match_indices(word).any(|(at, _)| begins_here(word, at)))
         .collect()
+}
+
+/// The channel that a file is a source of: `plugins/NAME/src/…`, but for the SDK.
+fn plugin_of(name: &str) -> Option<&str> {
+    let (plugin, file) = name.strip_prefix("plugins/")?.split_once('/')?;
+    (plugin != "sdk" && file.starts_with("src/")).then_some(plugin)
+}
+
+/// How long a channel may be.
+fn lines_max_of(plugin: &str) -> usize {
+    let long = LONG_PLUGINS.iter().find(|(name, _)| *name == plugin);
+    long.map_or(PLUGIN_LINES_MAX, |(_, lines)| *lines)
 }
 
 /// Whether a line of Rust uses `unsafe`, or allows it; talk about it in a comment is free.
@@ -212,6 +235,37 @@ fn no_source_file_is_too_long() {
 }
 
 #[test]
+fn every_plugin_is_short() {
+    let mut lengths: std::collections::BTreeMap<String, usize> = std::collections::BTreeMap::new();
+    for name in files().into_iter().filter(|name| is_source(name)) {
+        let Some(plugin) = plugin_of(&name) else { continue };
+        let lines = lines_without_tests(&text_of(&name).unwrap_or_default());
+        *lengths.entry(plugin.to_owned()).or_default() += lines;
+    }
+    assert!(lengths.len() >= 16, "the channels are there: {lengths:?}");
+    let long: Vec<String> = lengths
+        .iter()
+        .filter(|(plugin, lines)| **lines > lines_max_of(plugin))
+        .map(|(plugin, lines)| format!("plugins/{plugin}: {lines}"))
+        .collect();
+    none(&format!("at most {PLUGIN_LINES_MAX} lines of a plugin without tests"), &long);
+}
+
+#[test]
+fn every_component_that_is_built_is_small() {
+    let mut large = Vec::new();
+    // The folder may be empty: whoever builds the host alone need not have built the channels.
+    for entry in fs::read_dir(root().join("plugins/dist")).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let bytes = entry.metadata().map(|metadata| metadata.len()).unwrap_or_default();
+        if name.ends_with(".wasm") && bytes > COMPONENT_BYTES_MAX {
+            large.push(format!("plugins/dist/{name}: {bytes}"));
+        }
+    }
+    none(&format!("at most {COMPONENT_BYTES_MAX} bytes of a component"), &large);
+}
+
+#[test]
 fn every_recipe_has_a_comment() {
     let justfile = text_of("justfile").expect("the justfile is there");
     let bare: Vec<String> =
@@ -289,6 +343,14 @@ fn both_guest_workspaces_have_one_release_profile() {
 fn a_files_tests_do_not_count() {
     assert_eq!(lines_without_tests("fn a() {}\n\n#[cfg(test)]\nmod tests {\n}\n"), 2);
     assert_eq!(lines_without_tests("#[cfg(test)]\nfn only_for_tests() {}\nfn b() {}\n"), 3);
+}
+
+#[test]
+fn a_plugins_sources_are_told_from_the_sdks() {
+    assert_eq!(plugin_of("plugins/discord/src/errors.rs"), Some("discord"));
+    assert_eq!(plugin_of("plugins/discord/README.md"), None);
+    assert_eq!(plugin_of("plugins/sdk/src/lib.rs"), None);
+    assert_eq!(plugin_of("host/src/lib.rs"), None);
 }
 
 #[test]

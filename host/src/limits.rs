@@ -221,6 +221,8 @@ pub const ASYNC_INSTANCE_CALLS_MAX: u32 = 64_000;
 pub const CONNECTIONS_STARTING_MAX: usize = 16;
 /// How often a connected plugin is asked how it is: `/health` tells what it said last.
 pub const CONNECTION_HEALTH_EVERY: Duration = Duration::from_secs(5);
+/// … and while it is not well: an operator watches for the moment when it is again.
+pub const CONNECTION_UNWELL_EVERY: Duration = Duration::from_secs(1);
 /// The pause before a connected plugin whose connection ended is started again: first …
 pub const RECONNECT_BACKOFF_FIRST: Duration = Duration::from_secs(1);
 /// … and longest.

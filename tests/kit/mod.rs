@@ -3,6 +3,7 @@
 
 mod client;
 mod files;
+mod gateway;
 mod host;
 mod provider;
 mod seed;
@@ -12,6 +13,7 @@ mod websocket;
 
 pub(crate) use client::Answer;
 pub(crate) use files::{Folder, KEY_A, KEY_ADMIN, KEY_B, TENANT_A, TENANT_B, replace};
+pub(crate) use gateway::Gateway;
 pub(crate) use host::{TestHost, conductor};
 pub(crate) use provider::{Provider, Reply, Seen};
 pub(crate) use smtp::{Act, MailServer, Protection};

@@ -7,7 +7,7 @@ use std::sync::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     task::{JoinHandle, JoinSet},
 };
@@ -62,10 +62,29 @@ impl Drop for Echo {
 }
 
 async fn serve(mut stream: TcpStream, heard: Arc<Mutex<Vec<String>>>) {
+    if shake_hands(&mut stream).await.is_none() {
+        return;
+    }
+    while let Some((opcode, payload)) = frame(&mut stream).await {
+        if opcode != TEXT {
+            return;
+        }
+        heard.lock().unwrap().push(String::from_utf8(payload.clone()).unwrap());
+        if write(&mut stream, TEXT, &payload).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Opcodes (RFC 6455, section 5.2).
+pub(super) const TEXT: u8 = 1;
+pub(super) const CLOSE: u8 = 8;
+
+/// Takes a client's handshake (RFC 6455, section 4). None: it is gone.
+pub(super) async fn shake_hands(stream: &mut TcpStream) -> Option<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        let Ok(byte) = stream.read_u8().await else { return };
-        head.push(byte);
+        head.push(stream.read_u8().await.ok()?);
     }
     let head = String::from_utf8(head).unwrap();
     let key = head
@@ -81,31 +100,39 @@ async fn serve(mut stream: TcpStream, heard: Arc<Mutex<Vec<String>>>) {
          sec-websocket-accept: {}\r\n\r\n",
         STANDARD.encode(hash)
     );
-    stream.write_all(answer.as_bytes()).await.unwrap();
-    while let Some((opcode, payload)) = frame(&mut stream).await {
-        const TEXT: u8 = 1;
-        if opcode != TEXT {
-            return;
-        }
-        heard.lock().unwrap().push(String::from_utf8(payload.clone()).unwrap());
-        let length = u8::try_from(payload.len()).unwrap();
-        assert!(length < 126, "this double is for short texts");
-        let echo = [&[0x81, length], payload.as_slice()].concat();
-        if stream.write_all(&echo).await.is_err() {
-            return;
-        }
-    }
+    stream.write_all(answer.as_bytes()).await.ok()
 }
 
-/// The next frame of a client, which is short and masked.
-async fn frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
-    let mut head = [0; 6];
-    stream.read_exact(&mut head).await.ok()?;
-    assert_eq!(head[1] & 0x80, 0x80, "a client masks");
-    let mut payload = vec![0; usize::from(head[1] & 0x7f)];
+/// Sends a frame of a server. None: the client is gone.
+pub(super) async fn write(
+    stream: &mut (impl AsyncWrite + Unpin),
+    opcode: u8,
+    payload: &[u8],
+) -> Option<()> {
+    let length = u16::try_from(payload.len()).unwrap();
+    let head = match length {
+        0..126 => vec![0x80 | opcode, u8::try_from(length).unwrap()],
+        _ => [&[0x80 | opcode, 126], length.to_be_bytes().as_slice()].concat(),
+    };
+    stream.write_all(&[head.as_slice(), payload].concat()).await.ok()
+}
+
+/// The next frame of a client, which is masked. None: it is gone.
+pub(super) async fn frame(stream: &mut (impl AsyncRead + Unpin)) -> Option<(u8, Vec<u8>)> {
+    let opcode = stream.read_u8().await.ok()? & 0x0f;
+    let length = stream.read_u8().await.ok()?;
+    assert_eq!(length & 0x80, 0x80, "a client masks");
+    let length = match length & 0x7f {
+        126 => stream.read_u16().await.ok()?,
+        127 => panic!("this double is for short messages"),
+        length => length.into(),
+    };
+    let mut mask = [0; 4];
+    stream.read_exact(&mut mask).await.ok()?;
+    let mut payload = vec![0; usize::from(length)];
     stream.read_exact(&mut payload).await.ok()?;
     for (at, byte) in payload.iter_mut().enumerate() {
-        *byte ^= head[2 + at % 4];
+        *byte ^= mask[at % 4];
     }
-    Some((head[0] & 0x0f, payload))
+    Some((opcode, payload))
 }

@@ -72,6 +72,9 @@ pub(super) struct HealthView {
     /// The channels that are not well (operators only).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unwell: Vec<BindingView>,
+    /// The channels that hold a connection, with what they say of it (operators only).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    connections: Vec<BindingView>,
     /// How many breakers are not closed, by what they are about: destination, credential,
     /// configuration, provider.
     #[schema(value_type = std::collections::BTreeMap<String, usize>)]
@@ -150,7 +153,7 @@ struct AlarmView {
     detail: String,
 }
 
-/// A channel that is not well.
+/// A channel that is not well, or that holds a connection.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct BindingView {
@@ -160,7 +163,8 @@ struct BindingView {
     channel: String,
     /// Its plugin.
     plugin: String,
-    /// backoff or quarantined.
+    /// backoff or quarantined; of those that hold a connection also idle, running, degraded or
+    /// unhealthy.
     state: &'static str,
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -297,6 +301,7 @@ fn look(
         && reports.iter().all(BindingReport::is_well);
     let problems: Vec<String> = generation.problems.iter().map(ToString::to_string).collect();
     let unwell = reports.iter().filter(|report| admin && !report.is_well());
+    let connections = reports.iter().filter(|_| admin).filter_map(BindingView::of_connection);
     HealthView {
         status: if is_well { "ok" } else { "degraded" },
         version: env!("CARGO_PKG_VERSION"),
@@ -311,6 +316,7 @@ fn look(
         plugins: plugins(generation, &board.not_granted, admin),
         bindings,
         unwell: unwell.map(BindingView::of).collect(),
+        connections: connections.collect(),
         breakers: BTreeMap::new(),
         open_breakers: Vec::new(),
         security_alarm_count: alarms.len(),
@@ -428,6 +434,11 @@ impl TaskView {
 }
 
 impl BindingView {
+    fn of_connection(report: &BindingReport) -> Option<Self> {
+        let detail = Some(report.connection.clone()?);
+        Some(Self { detail, ..Self::of(report) })
+    }
+
     fn of(report: &BindingReport) -> Self {
         Self {
             tenant: report.tenant.to_string(),

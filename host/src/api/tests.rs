@@ -230,6 +230,7 @@ fn unwell() -> Host {
             plugin: "log".parse().unwrap(),
             state: "quarantined",
             detail: Some(String::from("private-detail")),
+            connection: Some(String::from("private-connection")),
             strikes: 5,
             quarantine: None,
             resources: crate::observe::ResourcesReport::default(),
@@ -266,7 +267,7 @@ async fn the_open_health_counts_and_the_operators_names() {
     assert_eq!(body["tasksEnded"][0]["name"], "watcher");
 
     let full = as_admin(&host, "/health").await.text;
-    for part in ["cause", "problem", "channel", "detail", "error", "panic", "path"] {
+    for part in ["cause", "problem", "channel", "detail", "connection", "error", "panic", "path"] {
         assert!(full.contains(&format!("private-{part}")), "{part}: {full}");
     }
     assert_eq!(open(&host, "/ready").await.problem(), "not-ready");

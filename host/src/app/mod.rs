@@ -284,6 +284,7 @@ fn bindings(sandbox: &Arc<Sandbox>) -> Arc<dyn Fn() -> Vec<BindingReport> + Send
                 plugin: status.plugin,
                 state: status.state,
                 detail: status.detail,
+                connection: status.connection,
                 strikes: status.strikes,
                 quarantine: status.quarantine.map(|quarantine| QuarantineReport {
                     held_for: quarantine.held_for,

@@ -23,10 +23,12 @@ pub struct BindingReport {
     pub channel: ChannelName,
     /// Its plugin.
     pub plugin: PluginName,
-    /// "idle", "running", "backoff" or "quarantined".
+    /// "idle", "running", "degraded", "unhealthy", "backoff" or "quarantined".
     pub state: &'static str,
     /// Why, for people. No secret.
     pub detail: Option<String>,
+    /// What a connected plugin says of its connection, for people. No secret.
+    pub connection: Option<String>,
     /// Faults by different messages that count against it now.
     pub strikes: usize,
     /// Its quarantine, if it is in one.

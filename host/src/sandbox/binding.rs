@@ -135,12 +135,15 @@ pub struct BindingStatus {
     pub lane: Lane,
     /// Which plugin.
     pub plugin: crate::ids::PluginName,
-    /// "idle", "running", "unhealthy" (by the plugin's own account), "backoff" or "quarantined".
+    /// "idle", "running", "degraded" or "unhealthy" (by the plugin's own account), "backoff" or
+    /// "quarantined".
     pub state: &'static str,
     /// The last fault, while it counts, or what a connected plugin says of itself.
     pub detail: Option<String>,
     /// Faults by different messages that count.
     pub strikes: usize,
+    /// What a connected plugin says of its connection.
+    pub connection: Option<String>,
     /// Its quarantine, if it is in one.
     pub quarantine: Option<QuarantineStatus>,
     /// What it has used.
@@ -459,10 +462,10 @@ impl Binding {
             false => pool.live.saturating_sub(pool.idle.len()),
         };
         let unwell = pool.crew.connection.unwell();
-        let state = match pool.crashes.gate(now) {
+        let state = match (pool.crashes.gate(now), unwell) {
             _ if pool.crashes.is_quarantined() => "quarantined",
-            Gate::Closed(_) => "backoff",
-            _ if unwell.is_some() => "unhealthy",
+            (Gate::Closed(_), _) => "backoff",
+            (_, Some((state, _))) => state,
             _ if in_flight > 0 => "running",
             _ => "idle",
         };
@@ -470,7 +473,8 @@ impl Binding {
             lane: self.spec.lane.clone(),
             plugin: self.spec.plugin.name().clone(),
             state,
-            detail: pool.crashes.last().or(unwell).map(str::to_owned),
+            detail: pool.crashes.last().or(unwell.map(|(_, why)| why)).map(str::to_owned),
+            connection: pool.crew.connection.says().map(str::to_owned),
             strikes: pool.crashes.strikes(),
             quarantine: pool.crashes.quarantine(now),
             resources: self.account.read(),

@@ -1,5 +1,9 @@
 //! A connected plugin has one instance for each channel from the moment that the channel is there,
 //! and a new one, after a pause, when that ends.
+//!
+//! When a binding takes over from another, its instance starts at once and takes messages, but opens
+//! its connection only when every instance of the one before has ended: there is never a second one,
+//! and what the plugin keeps in `state` to go on with (a session) is complete.
 
 use std::{
     sync::Arc,
@@ -22,8 +26,10 @@ use crate::limits;
 pub(super) struct Connection {
     /// Set when somebody keeps it; cancelled when the binding retires.
     kept: Option<CancellationToken>,
+    /// Cancelled when the binding before has let go of its connection.
+    free: CancellationToken,
     /// What `health` said last, or why there is no instance.
-    unwell: Option<String>,
+    says: Option<Health>,
     /// The plugin cannot work like this.
     refused: Option<Problem>,
     next_start: Option<Instant>,
@@ -48,39 +54,61 @@ impl Connection {
         self.next_start
     }
 
-    /// Why it does not do what it should.
-    pub(super) fn unwell(&self) -> Option<&str> {
-        self.unwell.as_deref()
+    /// Tells when the connection may be opened.
+    pub(super) fn free(&self) -> CancellationToken {
+        self.free.clone()
+    }
+
+    /// What the plugin says of its connection, or the host if there is no instance.
+    pub(super) fn says(&self) -> Option<&str> {
+        self.says.as_ref()?.detail.as_deref()
+    }
+
+    /// The word for what is wrong with it, and why.
+    pub(super) fn unwell(&self) -> Option<(&'static str, &str)> {
+        let said = self.says.as_ref()?;
+        let (state, otherwise) = match said.status {
+            HealthStatus::Healthy => return None,
+            HealthStatus::Degraded => ("degraded", "the plugin says that it is degraded"),
+            HealthStatus::Unhealthy => ("unhealthy", "the plugin says that it is unhealthy"),
+        };
+        Some((state, said.detail.as_deref().unwrap_or(otherwise)))
     }
 
     /// What the plugin has said of itself.
     pub(super) fn report(&mut self, health: Health) {
-        self.unwell = (health.status == HealthStatus::Unhealthy).then(|| {
-            health.detail.unwrap_or_else(|| String::from("the plugin says that it is unhealthy"))
-        });
+        self.says = Some(health);
     }
 }
 
 impl Binding {
-    /// Keeps an instance, if the plugin holds a connection and nobody does so already.
-    pub(super) fn connect(self: &Arc<Self>) {
+    /// Keeps an instance, if the plugin holds a connection and nobody does so already. `before` is
+    /// the binding that this one takes over from.
+    pub(super) fn connect(self: &Arc<Self>, before: Option<Arc<Self>>) {
         if !self.spec.plugin.is_connected() {
             return;
         }
-        let stop = {
+        let (stop, free) = {
             let mut pool = self.lock();
             if pool.retired || pool.crew.connection.is_wanted() {
                 return;
             }
             let stop = CancellationToken::new();
             pool.crew.connection.kept = Some(stop.clone());
-            stop
+            (stop, pool.crew.connection.free())
         };
         let binding = Arc::clone(self);
         let token = self.workers.token();
         self.spawn("connection", async move {
-            // Told so, it has ended by itself by then: see `serve`.
-            keep(&binding, &stop).await;
+            let let_go = async {
+                if let Some(before) = before {
+                    before.drained().await;
+                }
+                free.cancel();
+            };
+            // Told so, it has ended by itself by then: see `serve`. Whoever waits for this binding
+            // waits for the one before as well.
+            tokio::join!(keep(&binding, &stop), let_go);
             drop(token);
         });
     }
@@ -170,7 +198,8 @@ fn note(binding: &Binding, end: End, pause: Duration) -> Duration {
         }
         Gate::Open | Gate::Probe | Gate::Probing => wait,
     };
-    pool.crew.connection.unwell = why;
+    pool.crew.connection.says =
+        why.map(|why| Health { status: HealthStatus::Unhealthy, detail: Some(why) });
     pool.crew.connection.refused = refused;
     pool.crew.connection.next_start = now.checked_add(wait);
     wait

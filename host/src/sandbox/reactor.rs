@@ -150,11 +150,15 @@ impl Reactor {
         })
     }
 
-    /// The last turns.
+    /// The last turns, and the goodbyes of sockets that they have closed.
     pub(super) async fn shut_down(&mut self) -> Result<(), Fault> {
-        self.ask(Event::Shutdown, limits::SHUTDOWN_WALL, |answer| {
+        let asked = self.ask(Event::Shutdown, limits::SHUTDOWN_WALL, |answer| {
             matches!(answer, Answer::ShutDown).then_some(())
-        })
-        .await
+        });
+        asked.await?;
+        let goodbyes = async { while self.operations.next().await.is_some() {} };
+        // What is not out by then is not said.
+        let _late = tokio::time::timeout(limits::SOCKET_CLOSE_TIMEOUT, goodbyes).await;
+        Ok(())
     }
 }

@@ -138,15 +138,15 @@ impl Sandbox {
             return Ok(Arc::clone(&entry.binding));
         }
         let parts = parts(generation, lane)?;
-        let kv = match bindings.get_mut(lane) {
+        let (kv, before) = match bindings.get_mut(lane) {
             Some(entry) if same(&entry.binding, &parts) => {
                 entry.generation = generation.number;
                 return Ok(Arc::clone(&entry.binding));
             }
             Some(entry) if entry.binding.spec.plugin.name() == parts.plugin.name() => {
-                Arc::clone(&entry.binding.spec.kv)
+                (Arc::clone(&entry.binding.spec.kv), Some(Arc::clone(&entry.binding)))
             }
-            _ => Arc::new(Kv::default()),
+            _ => (Arc::default(), None),
         };
         let spec = self.spec(&parts, kv).map_err(Unavailable::Misconfigured)?;
         let binding = Binding::new(
@@ -156,7 +156,7 @@ impl Sandbox {
             self.tasks.clone(),
             Arc::clone(&self.troubled),
         );
-        binding.connect();
+        binding.connect(before);
         let entry = Entry { binding: Arc::clone(&binding), generation: generation.number };
         if let Some(old) = bindings.insert(lane.clone(), entry) {
             old.binding.forgive(CHANGED);
@@ -178,20 +178,36 @@ impl Sandbox {
     }
 
     /// Retires every binding that `generation` changes or no longer has. Their running calls end
-    /// as they would have.
+    /// as they would have. What changes is made anew at once, so that it takes over what the plugin
+    /// keeps in its `state`.
     pub fn adopt(&self, generation: &Generation) {
         let mut retired = 0_usize;
+        let mut changed = Vec::new();
         self.lock().retain(|lane, entry| {
-            let keep = parts(generation, lane).is_ok_and(|parts| same(&entry.binding, &parts));
-            if keep {
+            let of_lane = parts(generation, lane).ok();
+            if of_lane.as_ref().is_some_and(|parts| same(&entry.binding, parts)) {
                 entry.generation = generation.number;
-            } else {
-                entry.binding.forgive(CHANGED);
-                entry.binding.retire();
-                retired += 1;
+                return true;
             }
-            keep
+            retired += 1;
+            let name = entry.binding.spec.plugin.name();
+            if of_lane.is_some_and(|parts| parts.plugin.name() == name) {
+                changed.push(lane.clone());
+                return true;
+            }
+            entry.binding.forgive(CHANGED);
+            entry.binding.retire();
+            false
         });
+        for lane in changed {
+            if self.binding(generation, &lane).is_err()
+                && let Some(old) = self.lock().remove(&lane)
+            {
+                // Its next message tells why there is no new one.
+                old.binding.forgive(CHANGED);
+                old.binding.retire();
+            }
+        }
         // A connection lives without messages, so it does not wait for the first.
         for lane in connected(generation) {
             if let Err(why) = self.binding(generation, &lane) {

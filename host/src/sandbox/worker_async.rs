@@ -10,6 +10,7 @@ use std::{
 };
 
 use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     binding::{Job, Reply},
@@ -85,6 +86,7 @@ pub(super) async fn run(place: &Place, mut queue: mpsc::Receiver<Message>) -> En
         taken: 0,
         worn_at: Instant::now() + age_max,
         health: None,
+        waits_for: None,
         phase: Phase::Serving,
     };
     worker.serve().await
@@ -104,6 +106,14 @@ fn not_started(error: StartError) -> (Outcome, End) {
             };
             (outcome, End::Refused { problem, temporary })
         }
+    }
+}
+
+/// Waits for `token`; for ever if there is none.
+async fn is_free(token: Option<&CancellationToken>) {
+    match token {
+        Some(token) => token.cancelled().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -157,6 +167,8 @@ struct Worker<'a> {
     worn_at: Instant,
     /// None: not a connected plugin.
     health: Option<Asked>,
+    /// Set until its connection may be opened.
+    waits_for: Option<CancellationToken>,
     phase: Phase,
 }
 
@@ -165,13 +177,15 @@ enum Woken {
     Message(Option<Message>),
     Operation,
     Timer,
+    /// The connection is free.
+    Free,
 }
 
 impl Worker<'_> {
     async fn serve(&mut self) -> End {
         let is_connected = self.place.binding.spec.plugin.is_connected();
         if is_connected {
-            self.reactor.push(Event::Run);
+            self.waits_for = Some(self.place.binding.lock().crew.connection.free());
             self.health = Some(Asked { call: None, until: Instant::now() });
         }
         let mut timer = pin!(tokio::time::sleep_until(self.worn_at));
@@ -190,10 +204,18 @@ impl Worker<'_> {
                     message = self.queue.recv(), if self.is_open() => Woken::Message(message),
                     () = self.reactor.ended() => Woken::Operation,
                     () = &mut timer => Woken::Timer,
+                    () = is_free(self.waits_for.as_ref()) => Woken::Free,
                 };
                 match woken {
                     Woken::Message(Some(message)) => self.take(message),
                     Woken::Message(None) => self.drain(End::Stopped),
+                    Woken::Free => {
+                        self.waits_for = None;
+                        // One that ends opens none.
+                        if self.is_open() {
+                            self.reactor.push(Event::Run);
+                        }
+                    }
                     Woken::Operation | Woken::Timer => {}
                 }
                 // Whatever else is ready comes first and makes one turn of many.
@@ -381,9 +403,13 @@ impl Worker<'_> {
             }
             Answer::Health((number, report)) => {
                 if self.health.as_ref().is_some_and(|asked| asked.call == Some(number)) {
-                    let until = Instant::now() + limits::CONNECTION_HEALTH_EVERY;
-                    self.health = Some(Asked { call: None, until });
-                    self.place.binding.report(v0_1_0::health(report));
+                    let report = v0_1_0::health(report);
+                    let every = match report.status {
+                        HealthStatus::Healthy => limits::CONNECTION_HEALTH_EVERY,
+                        _ => limits::CONNECTION_UNWELL_EVERY,
+                    };
+                    self.health = Some(Asked { call: None, until: Instant::now() + every });
+                    self.place.binding.report(report);
                 }
             }
             Answer::RunEnded(problem) => {

@@ -5,29 +5,13 @@
 //! (<https://docs.discord.com/developers/resources/message#create-message>), so the channel keeps
 //! nothing between two messages.
 
-mod body;
-mod errors;
-mod nonce;
-
-use conductor_sdk::{
-    Channel, Context, Failure, Format, HealthReport, LengthUnit, Manifest, Message, Overflow,
-    RateScope, Receipt, SendError,
-    http::{HttpError, Request},
-    options::BaseUrl,
-    overflow::send_parts,
-    secrets, serde_json,
+use conductor_discord_api::{
+    API_BASE, BOT_TOKEN, CONTENT_MAX, TitleStyle, USER_AGENT, bot_message, bot_request, build,
+    outcome, receipt, snowflake,
 };
-use std::time::Duration;
+use conductor_sdk::prelude::*;
 
-use body::Body;
-pub use body::TitleStyle;
-
-const BOT_TOKEN: &str = "BOT_TOKEN";
 const WEBHOOK_TOKEN: &str = "WEBHOOK_TOKEN";
-const API_BASE: &str = "https://discord.com/api/v10";
-
-/// The form that the API asks for (<https://docs.discord.com/developers/reference#user-agent>).
-const USER_AGENT: &str = concat!("DiscordBot (Conductor, ", env!("CARGO_PKG_VERSION"), ")");
 
 /// The channel's options.
 #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -59,21 +43,15 @@ fn default_api_base() -> BaseUrl {
 
 /// See the crate's own documentation.
 pub struct Discord {
+    /// With a `webhook_id` it sends through the webhook, else as a bot.
     options: Options,
-    mode: Mode,
-}
-
-/// As what the channel sends.
-enum Mode {
-    Bot,
-    Webhook { id: String },
 }
 
 impl Channel for Discord {
     type Options = Options;
 
     // Not `deduplicates_by_key`: a bot's nonce does that, a webhook has none, and the manifest
-    // speaks for both. So each mode says by itself what a missing answer means (`no_answer`).
+    // speaks for both. So each mode says by itself what a missing answer means (`post`).
     fn manifest() -> Manifest {
         Manifest::default()
             .optional_secret(
@@ -88,146 +66,59 @@ impl Channel for Discord {
             )
             .host("https://discord.com")
             .host("option:api_base")
-            .body_max(body::CONTENT_MAX, LengthUnit::Characters)
+            .body_max(CONTENT_MAX, LengthUnit::Characters)
             .formats([Format::Plain, Format::Markdown])
             .rate(RateScope::Credential, 50, Duration::from_secs(1))
     }
 
     fn initialize(context: Context<Options>) -> Result<Self, Failure> {
-        let has_secret = |name: &str| {
-            context.has_secret(name).then_some(()).ok_or_else(|| {
-                Failure::configuration("missing_secret", format!("configure the secret {name}"))
-            })
-        };
-        let mode = match &context.options.webhook_id {
-            Some(id) => {
-                has_secret(WEBHOOK_TOKEN)?;
-                Mode::Webhook { id: id.clone() }
-            }
-            None => {
-                has_secret(BOT_TOKEN)?;
-                Mode::Bot
-            }
-        };
-        Ok(Self { options: context.options, mode })
+        match &context.options.webhook_id {
+            Some(_) => context.require_secret(WEBHOOK_TOKEN, "the option webhook_id needs it")?,
+            None => context.require_secret(BOT_TOKEN, "needed unless webhook_id is set")?,
+        }
+        Ok(Self { options: context.options })
     }
 
     fn send(&self, message: &Message) -> Result<Receipt, SendError> {
-        let parts = body::build(message, self.options.title_style, self.options.overflow)?;
-        send_parts(message, &parts, |body, number| self.send_part(message, body, number))
-    }
-
-    fn health(&self) -> HealthReport {
-        self.probe().unwrap_or_else(HealthReport::from)
-    }
-}
-
-/// What is of use of the message object that Discord answers with.
-#[derive(Default, serde::Deserialize)]
-#[serde(default)]
-struct Sent {
-    id: Option<String>,
-    channel_id: Option<String>,
-}
-
-impl Discord {
-    fn send_part(
-        &self,
-        message: &Message,
-        body: &Body,
-        number: usize,
-    ) -> Result<Receipt, SendError> {
-        let request = match &self.mode {
-            Mode::Bot => {
-                let channel =
-                    snowflake(message.require_target(self.options.channel_id.as_deref())?)?;
-                let nonce = nonce::of(message, number);
-                self.bot_request("POST", &format!("channels/{channel}/messages"))?
-                    .json(&body.with_nonce(nonce))
-            }
-            Mode::Webhook { id } => {
-                // Without `wait` a message that is not saved does not return an error.
-                let mut query = "?wait=true".to_owned();
-                if let Some(thread) = message.target_or(self.options.thread_id.as_deref()) {
-                    query.push_str("&thread_id=");
-                    query.push_str(snowflake(thread)?);
-                }
-                self.webhook_request("POST", id, &query)?.json(body)
-            }
-        };
-        let response = request.fetch().map_err(|error| self.no_answer(error))?;
-        if !response.is_success() {
-            return Err(errors::outcome(&response));
-        }
-        // Delivered, whatever the body looks like.
-        let sent: Sent = response.json().unwrap_or_default();
-        let mut receipt = Receipt::delivered();
-        receipt.provider_id = sent.id;
-        Ok(match sent.channel_id {
-            Some(channel) => receipt.detail("channel_id", channel),
-            None => receipt,
-        })
-    }
-
-    fn bot_request(&self, method: &str, path: &str) -> Result<Request, SendError> {
-        let url = format!("{}/{path}", self.options.api_base);
-        let token = secrets::placeholder(BOT_TOKEN)?;
-        Ok(Request::new(method, url)
-            .header("authorization", format!("Bot {token}"))
-            .header("user-agent", USER_AGENT))
-    }
-
-    fn webhook_request(&self, method: &str, id: &str, query: &str) -> Result<Request, SendError> {
-        let id = snowflake(id)?;
-        let token = secrets::placeholder(WEBHOOK_TOKEN)?;
-        let url = format!("{}/webhooks/{id}/{token}{query}", self.options.api_base);
-        Ok(Request::new(method, url).header("user-agent", USER_AGENT))
-    }
-
-    /// A bot's message carries a nonce by which Discord recognises it for some minutes, so sending
-    /// it again is safe. A webhook's message has nothing like it.
-    fn no_answer(&self, error: HttpError) -> SendError {
-        match (&self.mode, SendError::from(error)) {
-            (Mode::Bot, SendError::Unknown(problem)) => {
-                SendError::retry(problem.code, problem.detail)
-            }
-            (_, error) => error,
-        }
+        let parts = build(message, self.options.title_style, self.options.overflow)?;
+        send_parts(message, &parts, |body, part| receipt(self.post(message, body, part)?))
     }
 
     /// Asks Discord whether the credential is valid.
     fn probe(&self) -> Result<HealthReport, SendError> {
-        let request = match &self.mode {
-            Mode::Bot => self.bot_request("GET", "users/@me")?,
-            Mode::Webhook { id } => self.webhook_request("GET", id, "")?,
+        let request = match &self.options.webhook_id {
+            Some(id) => self.webhook_request("GET", id, "")?,
+            None => bot_request(&self.options.api_base, "GET", "users/@me")?,
         };
-        let response = request.fetch()?;
-        if !response.is_success() {
-            return Err(errors::outcome(&response));
-        }
-        let answer: serde_json::Value = response.json().unwrap_or_default();
-        let name = answer.get("username").or_else(|| answer.get("name"));
-        Ok(HealthReport {
-            detail: name
-                .and_then(serde_json::Value::as_str)
-                .map(|name| format!("Discord knows the credential as \"{name}\"")),
-            ..HealthReport::healthy()
-        })
+        let answer = request.fetch()?.success_or(outcome)?;
+        let name = answer.text_at("/username").or_else(|| answer.text_at("/name"));
+        let known = |name| format!("Discord knows the credential as \"{name}\"");
+        Ok(HealthReport::healthy_and(name.map(known)))
     }
 }
 
-/// Discord's ids are numbers in one form only, `^(0|[1-9][0-9]*)$` in its OpenAPI description. Anything
-/// else would become a part of the path.
-fn snowflake(id: &str) -> Result<&str, SendError> {
-    let is_number = (1..=20).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number && (id == "0" || !id.starts_with('0')) {
-        return Ok(id);
+impl Discord {
+    fn post(&self, message: &Message, body: &Value, part: usize) -> Result<Response, SendError> {
+        let Options { api_base, webhook_id, channel_id, thread_id, .. } = &self.options;
+        let Some(id) = webhook_id else {
+            let request = bot_message(api_base, message, channel_id.as_deref(), body, part)?;
+            // Discord recognises the nonce for some minutes: sending it again is safe.
+            return request.fetch().map_err(HttpError::repeatable);
+        };
+        // Without `wait` a message that is not saved does not return an error.
+        let mut query = "?wait=true".to_owned();
+        if let Some(thread) = message.target_or(thread_id.as_deref()) {
+            query.push_str("&thread_id=");
+            query.push_str(snowflake(thread)?);
+        }
+        Ok(self.webhook_request("POST", id, &query)?.json(body).fetch()?)
     }
-    Err(SendError::rejected(
-        "invalid_target",
-        "the target must be the id of a Discord channel or thread: digits only, without a zero in \
-         front",
-    ))
+
+    fn webhook_request(&self, method: &str, id: &str, query: &str) -> Result<Request, SendError> {
+        let (id, token) = (snowflake(id)?, secrets::placeholder(WEBHOOK_TOKEN)?);
+        let url = format!("{}/webhooks/{id}/{token}{query}", self.options.api_base);
+        Ok(Request::new(method, url).header("user-agent", USER_AGENT))
+    }
 }
 
 conductor_sdk::export!(Discord);

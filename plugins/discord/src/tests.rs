@@ -51,7 +51,7 @@ fn a_bot_posts_into_the_default_channel() {
         Some(format!("Bot {}", placeholder(BOT_TOKEN)).as_str())
     );
     assert!(request.header("user-agent").unwrap().starts_with("DiscordBot ("));
-    let nonce = nonce::of(&message("hello"), 0);
+    let nonce = message("hello").short_part_key(0);
     assert_eq!(
         request.json(),
         json!({

@@ -1,17 +1,14 @@
 //! Sends notifications as e-mail. The message is rendered here; the host speaks to the submission
 //! server, with TLS and the password.
 
-mod address;
 mod render;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use conductor_sdk::{
-    Channel, Context, Failure, Format, HealthReport, Manifest, Message, Receipt, SendError,
-    smtp::{self, Mechanism, Server, Submission},
+    prelude::*,
+    smtp::{Mailbox, MechanismOption, Server, Submission, TlsOption, parse_addresses},
 };
-
-use address::Mailbox;
 
 const PASSWORD: &str = "PASSWORD";
 /// Recipients of one message: a list that is longer belongs to the mail server, as a group.
@@ -33,12 +30,12 @@ pub struct Options {
     port: Option<u16>,
     /// How the connection is protected.
     #[serde(default)]
-    tls: Tls,
+    tls: TlsOption,
     /// The user name; its password is the secret PASSWORD. Without it nobody is authenticated.
     user: Option<String>,
     /// How to authenticate; with xoauth2 the secret is an access token.
     #[serde(default)]
-    mechanism: Auth,
+    mechanism: MechanismOption,
     /// Who sends: an address, or "Name <address>".
     from: String,
     /// The address that bounces go to, if it is not that of `from`.
@@ -53,33 +50,6 @@ pub struct Options {
     /// More headers: names that begin with "X-" or "List-", and their values.
     #[serde(default)]
     headers: BTreeMap<String, String>,
-}
-
-/// How the connection is protected.
-#[derive(Clone, Copy, Default, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Tls {
-    /// TLS from the first byte.
-    #[default]
-    Implicit,
-    /// TLS by the command STARTTLS; a server without it is refused.
-    Starttls,
-    /// None: for a relay on the same machine or network, without a password. The operator has to
-    /// grant it as such.
-    Plaintext,
-}
-
-/// How to authenticate.
-#[derive(Clone, Copy, Default, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Auth {
-    /// User name and password at once.
-    #[default]
-    Plain,
-    /// One after the other: for servers that know nothing else.
-    Login,
-    /// With an OAuth 2.0 access token.
-    Xoauth2,
 }
 
 /// See the crate's own documentation.
@@ -109,12 +79,8 @@ impl Channel for Email {
     fn initialize(context: Context<Options>) -> Result<Self, Failure> {
         let has_password = context.has_secret(PASSWORD);
         let options = context.options;
-        let (tls, usual_port) = match options.tls {
-            Tls::Implicit => (smtp::Tls::Implicit, 465),
-            Tls::Starttls => (smtp::Tls::Starttls, 587),
-            Tls::Plaintext => (smtp::Tls::Plaintext, 25),
-        };
-        let mut server = Server::new(options.server, options.port.unwrap_or(usual_port), tls);
+        let port = options.port.unwrap_or(options.tls.usual_port());
+        let mut server = Server::new(options.server, port, options.tls.into());
         if let Some(user) = options.user {
             if !has_password {
                 return Err(Failure::configuration(
@@ -122,12 +88,7 @@ impl Channel for Email {
                     "configure the secret PASSWORD, or leave out the option user",
                 ));
             }
-            let mechanism = match options.mechanism {
-                Auth::Plain => Mechanism::Plain,
-                Auth::Login => Mechanism::Login,
-                Auth::Xoauth2 => Mechanism::Xoauth2,
-            };
-            server = server.credentials(mechanism, user, PASSWORD);
+            server = server.credentials(options.mechanism.into(), user, PASSWORD);
         } else if has_password {
             return Err(Failure::configuration(
                 "missing_user",
@@ -142,7 +103,7 @@ impl Channel for Email {
         let reply_to =
             options.reply_to.as_deref().map(|text| mailbox("reply_to", text)).transpose()?;
         if let Some(to) = &options.to {
-            recipients(to).map_err(|why| bad_option("to", &why))?;
+            parse_addresses(to, RECIPIENTS_MAX).map_err(|why| bad_option("to", &why))?;
         }
         for (name, value) in &options.headers {
             render::check_header(name, value).map_err(|why| bad_option("headers", &why))?;
@@ -154,8 +115,8 @@ impl Channel for Email {
 
     fn send(&self, message: &Message) -> Result<Receipt, SendError> {
         let target = message.require_target(self.to.as_deref())?;
-        let recipients =
-            recipients(target).map_err(|why| SendError::rejected("invalid_target", why))?;
+        let recipients = parse_addresses(target, RECIPIENTS_MAX)
+            .map_err(|why| SendError::rejected("invalid_target", why))?;
         let id = render::message_id(message, &self.style);
         let mail = render::mail(message, &self.style, &recipients, &id)?;
         let submission = Submission::new(&self.server, self.sender.as_str(), mail);
@@ -165,11 +126,9 @@ impl Channel for Email {
         Ok(Receipt::accepted().provider_id(id).detail("reply", taken.reply.text))
     }
 
-    fn health(&self) -> HealthReport {
-        match self.server.check(CHECK_TIME) {
-            Ok(()) => HealthReport::healthy(),
-            Err(error) => SendError::from(error).into(),
-        }
+    fn probe(&self) -> Result<HealthReport, SendError> {
+        self.server.check(CHECK_TIME)?;
+        Ok(HealthReport::healthy())
     }
 }
 
@@ -179,21 +138,6 @@ fn bad_option(name: &str, why: &str) -> Failure {
 
 fn mailbox(name: &str, text: &str) -> Result<Mailbox, Failure> {
     Mailbox::parse(text).map_err(|why| bad_option(name, &why))
-}
-
-/// Addresses that are separated by commas.
-fn recipients(text: &str) -> Result<Vec<String>, String> {
-    let mut found: Vec<String> = Vec::new();
-    for part in text.split(',') {
-        let address = address::check(part.trim())?;
-        if !found.iter().any(|known| known == address) {
-            found.push(address.to_owned());
-        }
-    }
-    if found.len() > RECIPIENTS_MAX {
-        return Err(format!("{} recipients are more than {RECIPIENTS_MAX}", found.len()));
-    }
-    Ok(found)
 }
 
 conductor_sdk::export!(Email);

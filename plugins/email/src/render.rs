@@ -2,8 +2,10 @@
 //! every attempt, so that a reader, or a server on the way, can tell a repetition.
 
 use conductor_sdk::{
-    Attachment, Format, LengthUnit, Message, Priority, SendError,
+    Attachment,
     markdown::{Html, Rich, Style as Look},
+    prelude::*,
+    smtp::Mailbox,
     text::{one_line, truncate},
     time,
 };
@@ -12,8 +14,6 @@ use mail_builder::{
     headers::{address::Address, content_type::ContentType, date::Date, raw::Raw, text::Text},
     mime::{BodyPart, MimePart},
 };
-
-use crate::address::Mailbox;
 
 const SUBJECT_CHARACTERS_MAX: usize = 200;
 
@@ -64,12 +64,12 @@ pub(crate) fn mail(
         builder = builder.reply_to(mailbox(reply_to));
     }
     // What the common readers look at; there is no standard that all of them follow.
-    let urgency = match message.priority {
-        Priority::Low => Some(("5 (Lowest)", "low")),
-        Priority::Normal => None,
-        Priority::High => Some(("2 (High)", "high")),
-        Priority::Urgent => Some(("1 (Highest)", "high")),
-    };
+    let urgency = message.priority.pick([
+        Some(("5 (Lowest)", "low")),
+        None,
+        Some(("2 (High)", "high")),
+        Some(("1 (Highest)", "high")),
+    ]);
     if let Some((priority, importance)) = urgency {
         builder = builder
             .header("X-Priority", Raw::new(priority))
@@ -97,8 +97,7 @@ fn mailbox(mailbox: &Mailbox) -> Address<'_> {
 /// The title, else the message's first line.
 fn subject(message: &Message, prefix: Option<&str>) -> String {
     let first = || message.body.lines().map(one_line).find(|line| !line.is_empty());
-    let title = message.title.as_deref().map(one_line).filter(|title| !title.is_empty());
-    let text = title.or_else(first).unwrap_or_else(|| "Notification".to_owned());
+    let text = message.title_line().or_else(first).unwrap_or_else(|| "Notification".to_owned());
     let whole = match prefix {
         Some(prefix) => one_line(&format!("{prefix} {text}")),
         None => text,
@@ -146,25 +145,6 @@ fn multipart<'a>(message: &Message, kind: &str, parts: Vec<MimePart<'a>>) -> Mim
 }
 
 fn attachment(attachment: &Attachment) -> MimePart<'_> {
-    let name: String = attachment.name.chars().filter(|char| !char.is_control()).collect();
     let content = BodyPart::Binary(attachment.content.as_slice().into());
-    MimePart::new(media_type(&attachment.content_type), content).attachment(name)
-}
-
-/// Type and subtype alone, and none whose content is parts or messages: these may not be encoded
-/// (RFC 2046, sections 5.1 and 5.2).
-fn media_type(text: &str) -> String {
-    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let is_token = |part: &str| {
-        !part.is_empty()
-            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
-    };
-    match essence.split_once('/') {
-        Some((kind, subtype))
-            if is_token(kind) && is_token(subtype) && !["multipart", "message"].contains(&kind) =>
-        {
-            essence
-        }
-        _ => "application/octet-stream".to_owned(),
-    }
+    MimePart::new(attachment.media_type(), content).attachment(attachment.clean_name())
 }

@@ -3,7 +3,7 @@ mod mails;
 use conductor_sdk::{
     HealthStatus, RetryScope, json,
     serde_json::Value,
-    smtp::{Phase, SmtpError},
+    smtp::{self, Mechanism, Phase, SmtpError},
     testing::{FakeHost, accepted, manifest, message, refusal, start},
 };
 

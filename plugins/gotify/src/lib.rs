@@ -4,16 +4,7 @@
 //! Gotify has no limit of length and no rate, and nothing by which it would recognise a message
 //! that it already has: a request without an answer is unknown.
 
-use conductor_sdk::{
-    Channel, Context, Failure, Format, HealthReport, Manifest, Message, Priority, Receipt,
-    RetryScope, SendError,
-    http::{self, Response},
-    json,
-    options::BaseUrl,
-    secrets,
-    serde_json::{Map, Value},
-    without_nulls,
-};
+use conductor_sdk::{prelude::*, serde_json::Map};
 use serde::{Deserialize, Serialize};
 
 const APP_TOKEN: &str = "APP_TOKEN";
@@ -57,12 +48,7 @@ impl Default for Priorities {
 
 impl Priorities {
     fn of(self, priority: Priority) -> u8 {
-        match priority {
-            Priority::Low => self.low,
-            Priority::Normal => self.normal,
-            Priority::High => self.high,
-            Priority::Urgent => self.urgent,
-        }
+        priority.pick([self.low, self.normal, self.high, self.urgent])
     }
 }
 
@@ -86,21 +72,6 @@ struct Body<'a> {
     message: &'a str,
     priority: u8,
     extras: Map<String, Value>,
-}
-
-/// The body of an error. Gotify's `errorCode` is the status once more.
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct ErrorBody {
-    error: String,
-    error_description: String,
-}
-
-/// What is of use of the answer.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Created {
-    id: Option<u64>,
 }
 
 /// See the crate's own documentation.
@@ -135,39 +106,27 @@ impl Channel for Gotify {
                 extras: extras(message.format, own),
             })
             .fetch()?;
-        if !response.is_success() {
-            return Err(outcome(&response));
-        }
         // Stored, whatever the answer looks like.
-        let created: Created = response.json().unwrap_or_default();
-        let mut receipt = Receipt::delivered();
-        receipt.provider_id = created.id.map(|id| id.to_string());
-        Ok(receipt)
+        let created = response.success_or(outcome)?;
+        Ok(Receipt::delivered().provider_id_if(created.text_at("/id")))
     }
 
     /// Gotify has no call that only looks at an application's token, so this asks for the server and
     /// its database (`GET /health`).
-    fn health(&self) -> HealthReport {
-        self.probe().unwrap_or_else(HealthReport::from)
-    }
-}
-
-impl Gotify {
     fn probe(&self) -> Result<HealthReport, SendError> {
-        let response = http::get(format!("{}/health", self.url)).fetch()?;
-        let answer: Value = response.json().unwrap_or_default();
-        let part = |name| answer.get(name).and_then(Value::as_str);
-        Ok(match (part("health"), part("database")) {
+        let answer = http::get(format!("{}/health", self.url)).fetch()?;
+        let (health, database) = (answer.text_at("/health"), answer.text_at("/database"));
+        Ok(match (health.as_deref(), database.as_deref()) {
             (Some("green"), Some("green")) => HealthReport::healthy(),
             (Some(health), Some(database)) => HealthReport::unhealthy(format!(
                 "Gotify says that its health is {health} and its database {database}"
             )),
-            _ if response.is_success() => HealthReport::degraded(format!(
+            _ if answer.is_success() => HealthReport::degraded(format!(
                 "{} does not answer like a Gotify server: {}",
                 self.url,
-                response.summary()
+                answer.summary()
             )),
-            _ => HealthReport::unhealthy(response.summary()),
+            _ => HealthReport::unhealthy(answer.summary()),
         })
     }
 }
@@ -191,9 +150,8 @@ fn extras(format: Format, own: Own) -> Map<String, Value> {
 
 /// What an answer that is not 2xx means.
 fn outcome(response: &Response) -> SendError {
-    let body: ErrorBody = response.json().unwrap_or_default();
-    let words = [body.error, body.error_description].join(": ");
-    let refusal = response.refusal("Gotify", "", words.trim_matches([':', ' ']));
+    // Its `errorCode` is the status once more.
+    let refusal = response.refusal_at("Gotify", "", &["/error", "/errorDescription"]);
     match response.status {
         // A client's token in place of an application's; no Gotify under this address.
         403 | 404 => refusal.misconfigured(),

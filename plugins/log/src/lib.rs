@@ -1,8 +1,9 @@
 //! The channel that needs no account anywhere: each notification becomes one line of the host's
 //! log.
 
-use conductor_sdk::{Channel, Context, Failure, Manifest, Message, Receipt, SendError, log};
-use conductor_sdk::{Format, Priority};
+use conductor_sdk::{
+    Channel, Context, Failure, Format, Manifest, Message, Receipt, SendError, log,
+};
 
 /// The channel's options.
 #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -30,13 +31,7 @@ impl Channel for Log {
     }
 
     fn send(&self, message: &Message) -> Result<Receipt, SendError> {
-        let priority = match message.priority {
-            Priority::Low => "low",
-            Priority::Normal => "normal",
-            Priority::High => "high",
-            Priority::Urgent => "urgent",
-        };
-        let mut fields = vec![("priority", priority)];
+        let mut fields = vec![("priority", message.priority.name())];
         fields.extend(message.title.as_deref().map(|title| ("title", title)));
         fields.extend(message.target.as_deref().map(|target| ("target", target)));
         log::write(self.level, &message.body, &fields);

@@ -11,7 +11,7 @@ fn a_notification_becomes_one_line_with_its_fields() {
     let mut message = message("disk almost full");
     message.title = Some("db-1".into());
     message.target = Some("ops".into());
-    message.priority = Priority::Urgent;
+    message.priority = conductor_sdk::Priority::Urgent;
 
     let receipt = channel.send(&message).unwrap();
 

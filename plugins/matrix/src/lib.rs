@@ -8,15 +8,9 @@
 mod errors;
 
 use conductor_sdk::{
-    Channel, Context, Failure, Format, HealthReport, LengthUnit, Manifest, Message, Overflow,
-    Receipt, SendError,
-    http::{Request, percent_encode},
-    json,
+    http::percent_encode,
     markdown::{Html, Rich},
-    options::BaseUrl,
-    overflow::send_parts,
-    secrets,
-    serde_json::Value,
+    prelude::*,
 };
 use serde::{Deserialize, Serialize};
 
@@ -27,9 +21,9 @@ const ACCESS_TOKEN: &str = "ACCESS_TOKEN";
 /// earlier events are in it too, and need less than what is left.
 const CONTENT_BYTES_MAX: usize = 56 * 1_024;
 /// Bytes of a body: what is in line breaks and quotation marks grows by JSON.
-const BODY_BYTES_MAX: u32 = 48 * 1_024;
+const BODY_BYTES_MAX: usize = 48 * 1_024;
 /// Of the transaction id: a delivery key, and the number of a part.
-const KEY_CHARACTERS_MAX: u32 = 64;
+const KEY_CHARACTERS_MAX: usize = 64;
 
 /// How clients treat the message.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
@@ -86,81 +80,56 @@ impl Channel for Matrix {
     }
 
     fn send(&self, message: &Message) -> Result<Receipt, SendError> {
-        let room = message.require_target(self.options.room_id.as_deref())?;
-        if !room.starts_with('!') || room.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            return Err(SendError::rejected(
-                "invalid_target",
-                "the target must be the id of a Matrix room, which begins with ! (not an alias, \
-                 which begins with #)",
-            ));
-        }
+        let room = message.checked_target(
+            self.options.room_id.as_deref(),
+            is_room,
+            "the id of a Matrix room, which begins with ! (not an alias, which begins with #)",
+        )?;
         let content = Rich::of(message).measured(|part| bytes(&content(part, MessageType::Notice)));
         let parts = self.options.overflow.apply(&content, CONTENT_BYTES_MAX)?;
         send_parts(message, &parts, |part, number| {
-            let key = match number {
-                0 => message.delivery_key.clone(),
-                number => format!("{}-{number}", message.delivery_key),
-            };
-            let path = format!(
-                "rooms/{}/send/m.room.message/{}",
-                percent_encode(room),
-                percent_encode(&key)
-            );
+            let (room, key) = (percent_encode(room), percent_encode(&message.part_key(number)));
+            let path = format!("rooms/{room}/send/m.room.message/{key}");
             let body = self::content(part, self.options.message_type);
-            let response = self.request("PUT", &path)?.json(&body).fetch()?;
-            if !response.is_success() {
-                return Err(errors::outcome(&response));
-            }
+            let sent = self.request("PUT", &path)?.json(&body).fetch()?;
             // Delivered, whatever the body looks like.
-            let answer: Value = response.json().unwrap_or_default();
-            let mut receipt = Receipt::delivered();
-            receipt.provider_id =
-                answer.get("event_id").and_then(Value::as_str).map(ToOwned::to_owned);
-            Ok(receipt)
+            let sent = sent.success_or(errors::outcome)?;
+            Ok(Receipt::delivered().provider_id_if(sent.text_at("/event_id")))
         })
-    }
-
-    fn health(&self) -> HealthReport {
-        self.probe().unwrap_or_else(HealthReport::from)
-    }
-}
-
-impl Matrix {
-    fn request(&self, method: &str, path: &str) -> Result<Request, SendError> {
-        let token = secrets::placeholder(ACCESS_TOKEN)?;
-        let url = format!("{}/_matrix/client/v3/{path}", self.options.homeserver);
-        Ok(Request::new(method, url).header("authorization", format!("Bearer {token}")))
     }
 
     /// Asks the homeserver whose token it is
     /// (<https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3accountwhoami>).
     fn probe(&self) -> Result<HealthReport, SendError> {
-        let response = self.request("GET", "account/whoami")?.fetch()?;
-        if !response.is_success() {
-            return Err(errors::outcome(&response));
-        }
-        let answer: Value = response.json().unwrap_or_default();
-        let name = answer.get("user_id").and_then(Value::as_str);
-        Ok(HealthReport {
-            detail: name.map(|name| format!("the homeserver knows the token as {name}")),
-            ..HealthReport::healthy()
-        })
+        let answer = self.request("GET", "account/whoami")?.fetch()?;
+        let name = answer.success_or(errors::outcome)?.text_at("/user_id");
+        let known = |name| format!("the homeserver knows the token as {name}");
+        Ok(HealthReport::healthy_and(name.map(known)))
     }
+}
+
+impl Matrix {
+    fn request(&self, method: &str, path: &str) -> Result<Request, SendError> {
+        let url = format!("{}/_matrix/client/v3/{path}", self.options.homeserver);
+        Ok(Request::new(method, url).bearer(&secrets::placeholder(ACCESS_TOKEN)?))
+    }
+}
+
+fn is_room(target: &str) -> bool {
+    target.starts_with('!') && !target.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 /// The content of the event (<https://spec.matrix.org/latest/client-server-api/#mroommessage-msgtypes>).
 /// Nobody is mentioned: what stands in a notification may come from anywhere.
 fn content(part: &Rich, message_type: MessageType) -> Value {
-    let mut content = json!({
-        "msgtype": message_type,
-        "body": part.text,
-        "m.mentions": {},
-    });
-    if let Some(fields) = content.as_object_mut().filter(|_| !part.spans.is_empty()) {
-        fields.insert("format".to_owned(), "org.matrix.custom.html".into());
-        fields.insert("formatted_body".to_owned(), part.render(&Html).into());
+    let content = json!({ "msgtype": message_type, "body": part.text, "m.mentions": {} });
+    if part.spans.is_empty() {
+        return content;
     }
-    content
+    with_members(
+        &content,
+        json!({ "format": "org.matrix.custom.html", "formatted_body": part.render(&Html) }),
+    )
 }
 
 fn bytes(content: &Value) -> usize {

@@ -5,20 +5,8 @@
 //! Mattermost knows no key by which it would recognise a message that it already has, so that a
 //! request without an answer is reported as unknown.
 
-use conductor_sdk::{
-    Channel, Context, Failure, Format, HealthReport, LengthUnit, Manifest, Message, Overflow,
-    Priority, Receipt, Retry, RetryScope, SendError,
-    http::{self, Request, Response},
-    json,
-    markdown::Source,
-    options::BaseUrl,
-    overflow::send_parts,
-    secrets,
-    serde_json::Value,
-    text, without_nulls,
-};
+use conductor_sdk::{markdown::Source, prelude::*, text};
 use serde::Deserialize;
-use std::time::Duration;
 
 const BOT_TOKEN: &str = "BOT_TOKEN";
 const WEBHOOK_KEY: &str = "WEBHOOK_KEY";
@@ -26,10 +14,19 @@ const WEBHOOK_KEY: &str = "WEBHOOK_KEY";
 /// Characters of a post
 /// (<https://developers.mattermost.com/integrate/webhooks/incoming/#parameters>; what is longer a
 /// webhook splits by itself).
-const TEXT_MAX: u32 = 16_383;
+const TEXT_MAX: usize = 16_383;
 
 /// Mentions that call everybody (<https://docs.mattermost.com/end-user-guide/collaborate/mention-people.html>).
 const EVERYBODY: [&str; 3] = ["all", "channel", "here"];
+
+/// <https://docs.mattermost.com/end-user-guide/collaborate/message-priority.html>
+const LABELS: [Option<&str>; 4] = [None, None, Some("important"), Some("urgent")];
+
+/// There is no webhook of this key; webhooks are switched off.
+const CODES: [(&str, Meaning); 1] = [(
+    "web.incoming_webhook.invalid.app_error web.incoming_webhook.disabled.app_error",
+    Meaning::Misconfigured,
+)];
 
 /// The channel's options.
 #[derive(Deserialize, schemars::JsonSchema)]
@@ -92,11 +89,8 @@ impl Channel for Mattermost {
             ..message.clone()
         };
         let source = Source::of(&harmless, LengthUnit::Characters);
-        let parts = self
-            .options
-            .overflow
-            .apply(&source, usize::try_from(TEXT_MAX).unwrap_or(usize::MAX))?;
-        let priority = label(message.priority).filter(|_| self.options.priority_labels);
+        let parts = self.options.overflow.apply(&source, TEXT_MAX)?;
+        let priority = message.priority.pick(LABELS).filter(|_| self.options.priority_labels);
         send_parts(message, &parts, |part, number| {
             // One label for all parts.
             let priority =
@@ -109,8 +103,17 @@ impl Channel for Mattermost {
         })
     }
 
-    fn health(&self) -> HealthReport {
-        self.probe().unwrap_or_else(HealthReport::from)
+    /// Asks whose token it is; for a webhook, which can be asked nothing that would not post, whether
+    /// the server is there.
+    fn probe(&self) -> Result<HealthReport, SendError> {
+        let request = if self.is_bot {
+            self.api("GET", "users/me")?
+        } else {
+            http::get(format!("{}/api/v4/system/ping", self.options.url))
+        };
+        let answer = request.fetch()?.success_or(|refused| self.outcome(refused))?;
+        let known = |name| format!("Mattermost knows the token as @{name}");
+        Ok(HealthReport::healthy_and(answer.text_at("/username").map(known)))
     }
 }
 
@@ -125,15 +128,10 @@ impl Mattermost {
         let metadata = priority.map(|priority| json!({ "priority": priority }));
         let body =
             without_nulls(json!({ "channel_id": channel, "message": part, "metadata": metadata }));
-        let response = self.api("POST", "posts")?.json(&body).fetch()?;
-        if !response.is_success() {
-            return Err(self.outcome(&response));
-        }
+        let answer = self.api("POST", "posts")?.json(&body).fetch()?;
+        let post = answer.success_or(|refused| self.outcome(refused))?;
         // Delivered, whatever the body looks like.
-        let post: Value = response.json().unwrap_or_default();
-        let mut receipt = Receipt::delivered();
-        receipt.provider_id = post.get("id").and_then(Value::as_str).map(ToOwned::to_owned);
-        Ok(receipt)
+        Ok(Receipt::delivered().provider_id_if(post.text_at("/id")))
     }
 
     fn post_webhook(
@@ -146,87 +144,37 @@ impl Mattermost {
         let body = without_nulls(json!({ "text": part, "channel": channel, "priority": priority }));
         let key = secrets::placeholder(WEBHOOK_KEY)?;
         let url = format!("{}/hooks/{key}", self.options.url);
-        let response = http::post(url).json(&body).fetch()?;
-        if response.is_success() { Ok(Receipt::delivered()) } else { Err(self.outcome(&response)) }
+        let answer = http::post(url).json(&body).fetch()?;
+        answer.success_or(|refused| self.outcome(refused))?;
+        Ok(Receipt::delivered())
     }
 
     fn api(&self, method: &str, path: &str) -> Result<Request, SendError> {
-        let token = secrets::placeholder(BOT_TOKEN)?;
-        Ok(Request::new(method, format!("{}/api/v4/{path}", self.options.url))
-            .header("authorization", format!("Bearer {token}")))
-    }
-
-    /// Asks whose token it is; for a webhook, which can be asked nothing that would not post, whether
-    /// the server is there.
-    fn probe(&self) -> Result<HealthReport, SendError> {
-        let request = if self.is_bot {
-            self.api("GET", "users/me")?
-        } else {
-            http::get(format!("{}/api/v4/system/ping", self.options.url))
-        };
-        let response = request.fetch()?;
-        if !response.is_success() {
-            return Err(self.outcome(&response));
-        }
-        let answer: Value = response.json().unwrap_or_default();
-        let name = answer.get("username").and_then(Value::as_str);
-        Ok(HealthReport {
-            detail: name.map(|name| format!("Mattermost knows the token as @{name}")),
-            ..HealthReport::healthy()
-        })
+        let url = format!("{}/api/v4/{path}", self.options.url);
+        Ok(Request::new(method, url).bearer(&secrets::placeholder(BOT_TOKEN)?))
     }
 
     /// What an answer that is not 2xx means
     /// (<https://developers.mattermost.com/api-documentation/#error-response>).
     fn outcome(&self, response: &Response) -> SendError {
-        let refusal: Refusal = response.json().unwrap_or_default();
-        let (code, detail) = match refusal.id.as_str() {
-            "" => (format!("http_{}", response.status), response.summary()),
-            id => (id.to_owned(), format!("Mattermost: {}", text::excerpt(&refusal.message))),
-        };
-        match (response.status, refusal.id.as_str()) {
-            // There is no webhook of this key; webhooks are switched off.
-            (
-                _,
-                "web.incoming_webhook.invalid.app_error"
-                | "web.incoming_webhook.disabled.app_error",
-            )
-            | (401, _) => SendError::misconfigured(code, detail),
+        let id = response.text_at("/id").unwrap_or_default();
+        let refusal = response.refusal_at("Mattermost", "/id", &["/message"]);
+        let refusal = refusal.wait(until_reset(response).filter(|_| response.status == 429));
+        refusal.by_code(&CODES).unwrap_or_else(|refusal| match (response.status, id.as_str()) {
             // Not what a Mattermost server answers.
-            (404, "") => SendError::misconfigured(code, format!("{detail} (is url right?)")),
-            (403, "") if !self.is_bot => SendError::misconfigured(code, detail),
-            (429, _) => Retry::new(code, detail)
-                .after(response.retry_after().max(until_reset(response)))
-                .scope(RetryScope::Credential)
-                .into(),
-            (408 | 500 | 502..=599, _) => {
-                Retry::new(code, detail).after(response.retry_after()).into()
-            }
-            // Among them: no such channel, not a member of it, too long.
-            _ => SendError::rejected(code, detail),
-        }
+            (404, "") => refusal.hint("is url right?").misconfigured(),
+            (403, "") if !self.is_bot => refusal.misconfigured(),
+            // It cannot do it: the same again would not help.
+            (501, _) => refusal.rejected(),
+            // Rejected are, among others: no such channel, not a member of it, too long.
+            _ => refusal.by_status(RetryScope::Credential),
+        })
     }
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Refusal {
-    id: String,
-    message: String,
 }
 
 /// Seconds until more is allowed (<https://developers.mattermost.com/api-documentation/#rate-limiting>).
 fn until_reset(response: &Response) -> Option<Duration> {
     response.header("x-ratelimit-reset")?.trim().parse().ok().map(Duration::from_secs)
-}
-
-/// <https://docs.mattermost.com/end-user-guide/collaborate/message-priority.html>
-fn label(priority: Priority) -> Option<&'static str> {
-    match priority {
-        Priority::Low | Priority::Normal => None,
-        Priority::High => Some("important"),
-        Priority::Urgent => Some("urgent"),
-    }
 }
 
 conductor_sdk::export!(Mattermost);

@@ -1,26 +1,15 @@
 //! What ntfy's refusals mean. Its own five digits decide where there are some: the status, and two
 //! more (<https://github.com/binwiederhier/ntfy/blob/main/server/errors.go>).
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use conductor_sdk::{RetryScope, SendError, http::Response, time};
-use serde::Deserialize;
-
-/// The body of an error.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Body {
-    code: Option<u32>,
-    error: String,
-}
+use conductor_sdk::{prelude::*, time};
 
 /// What an answer that is not 2xx means. `own_target` says that the notification named the topic,
 /// and not the options.
 pub(crate) fn outcome(response: &Response, own_target: bool) -> SendError {
-    let body: Body = response.json().unwrap_or_default();
-    let code = body.code.map(|code| code.to_string()).unwrap_or_default();
-    let refusal = response.refusal("ntfy", &code, &body.error);
-    match (response.status, code.as_str()) {
+    let refusal = response.refusal_at("ntfy", "/code", &["/error"]);
+    match (response.status, refusal.code()) {
         // The credential may not write to the topic.
         (403, _) if !own_target => refusal.misconfigured(),
         // The day's messages or bytes of attachments are used up

@@ -7,16 +7,7 @@
 
 mod errors;
 
-use conductor_sdk::{
-    Channel, Context, Failure, Format, HealthReport, LengthUnit, Manifest, Message, Overflow,
-    Priority, Receipt, SendError,
-    http::Request,
-    markdown,
-    options::BaseUrl,
-    overflow::{Plain, send_parts},
-    secrets, serde_json,
-    text::one_line,
-};
+use conductor_sdk::{markdown::Source, overflow::Plain, prelude::*, text::consists_of};
 use serde::{Deserialize, Serialize};
 
 const TOKEN: &str = "TOKEN";
@@ -77,7 +68,7 @@ struct Extras {
     filename: Option<String>,
     /// Buttons (<https://docs.ntfy.sh/publish/#action-buttons>).
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    actions: Vec<serde_json::Value>,
+    actions: Vec<Value>,
 }
 
 /// The request's body.
@@ -95,13 +86,6 @@ struct Publish<'a> {
     sequence_id: String,
     #[serde(flatten)]
     extras: Option<&'a Extras>,
-}
-
-/// What is of use of the answer.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Published {
-    id: Option<String>,
 }
 
 /// See the crate's own documentation.
@@ -128,17 +112,18 @@ impl Channel for Ntfy {
     }
 
     fn initialize(context: Context<Options>) -> Result<Self, Failure> {
-        if context.options.username.is_some() && !context.has_secret(PASSWORD) {
-            return Err(Failure::configuration(
-                "missing_secret",
-                "the option username needs the secret PASSWORD",
-            ));
+        if context.options.username.is_some() {
+            context.require_secret(PASSWORD, "the option username needs it")?;
         }
         Ok(Self { has_token: context.has_secret(TOKEN), options: context.options })
     }
 
     fn send(&self, message: &Message) -> Result<Receipt, SendError> {
-        let topic = topic(message.require_target(self.options.topic.as_deref())?)?;
+        let topic = message.checked_target(
+            self.options.topic.as_deref(),
+            is_topic,
+            "a topic of ntfy: 1 to 64 letters, digits, hyphens and underscores",
+        )?;
         let extras: Extras = message.own_data("ntfy")?;
         let parts = self.parts(message)?;
         send_parts(message, &parts, |part, number| {
@@ -146,20 +131,33 @@ impl Channel for Ntfy {
         })
     }
 
-    fn health(&self) -> HealthReport {
-        self.probe().unwrap_or_else(HealthReport::from)
+    /// Asks the server how it is (<https://docs.ntfy.sh/config/#health-checks>). It looks at the
+    /// credential of every request first, so a wrong one shows here too.
+    fn probe(&self) -> Result<HealthReport, SendError> {
+        let answer = self.request("GET", "/v1/health")?.fetch()?;
+        let answer = answer.success_or(|no| errors::outcome(no, false))?;
+        Ok(match answer.text_at("/healthy").as_deref() {
+            Some("true") => HealthReport::healthy(),
+            Some("false") => HealthReport::unhealthy("the ntfy server says that it is not healthy"),
+            _ => HealthReport::degraded(format!(
+                "{} does not answer like an ntfy server: {}",
+                self.options.url,
+                answer.summary()
+            )),
+        })
     }
 }
 
 impl Ntfy {
     fn parts(&self, message: &Message) -> Result<Vec<String>, SendError> {
-        let overflow = self.options.overflow;
+        let (body, overflow) = (message.body.as_str(), self.options.overflow);
         match message.format {
             Format::Plain => {
-                overflow.apply(&Plain::new(&message.body, LengthUnit::Bytes), MESSAGE_BYTES_MAX)
+                overflow.apply(&Plain::new(body, LengthUnit::Bytes), MESSAGE_BYTES_MAX)
             }
-            Format::Markdown => overflow
-                .apply(&markdown::Source::new(&message.body, LengthUnit::Bytes), MESSAGE_BYTES_MAX),
+            Format::Markdown => {
+                overflow.apply(&Source::new(body, LengthUnit::Bytes), MESSAGE_BYTES_MAX)
+            }
         }
     }
 
@@ -173,26 +171,22 @@ impl Ntfy {
     ) -> Result<Receipt, SendError> {
         let first = number == 0;
         let own_tags = self.options.tags.iter().chain(&extras.tags);
-        let title = message.title.as_deref().map(one_line).filter(|title| !title.is_empty());
         let publish = Publish {
             topic,
             message: part,
-            title: title.filter(|_| first),
+            title: message.title_line().filter(|_| first),
             priority: priority(message.priority),
             tags: own_tags.map(String::as_str).collect(),
             markdown: message.format == Format::Markdown,
-            sequence_id: sequence_id(message, number),
+            // Letters, digits, hyphens and underscores, 64 at most.
+            sequence_id: message.part_key(number).replace(':', "-"),
             extras: first.then_some(extras),
         };
-        let response = self.request("POST", "/")?.json(&publish).fetch()?;
-        if !response.is_success() {
-            return Err(errors::outcome(&response, message.target_or(None).is_some()));
-        }
+        let own_target = message.target_or(None).is_some();
+        let answer = self.request("POST", "/")?.json(&publish).fetch()?;
+        let published = answer.success_or(|no| errors::outcome(no, own_target))?;
         // Published, whatever the answer looks like.
-        let published: Published = response.json().unwrap_or_default();
-        let mut receipt = Receipt::delivered();
-        receipt.provider_id = published.id;
-        Ok(receipt)
+        Ok(Receipt::delivered().provider_id_if(published.text_at("/id")))
     }
 
     fn request(&self, method: &str, path: &str) -> Result<Request, SendError> {
@@ -201,61 +195,20 @@ impl Ntfy {
             Some(username) => {
                 request.header("authorization", secrets::basic_auth(username, PASSWORD)?)
             }
-            None if self.has_token => {
-                request.header("authorization", format!("Bearer {}", secrets::placeholder(TOKEN)?))
-            }
+            None if self.has_token => request.bearer(&secrets::placeholder(TOKEN)?),
             None => request,
-        })
-    }
-
-    /// Asks the server how it is (<https://docs.ntfy.sh/config/#health-checks>). It looks at the
-    /// credential of every request first, so a wrong one shows here too.
-    fn probe(&self) -> Result<HealthReport, SendError> {
-        let response = self.request("GET", "/v1/health")?.fetch()?;
-        if !response.is_success() {
-            return Err(errors::outcome(&response, false));
-        }
-        let answer: serde_json::Value = response.json().unwrap_or_default();
-        Ok(match answer.get("healthy").and_then(serde_json::Value::as_bool) {
-            Some(true) => HealthReport::healthy(),
-            Some(false) => HealthReport::unhealthy("the ntfy server says that it is not healthy"),
-            None => HealthReport::degraded(format!(
-                "{} does not answer like an ntfy server: {}",
-                self.options.url,
-                response.summary()
-            )),
         })
     }
 }
 
 /// 1 to 5 (<https://docs.ntfy.sh/publish/#message-priority>).
 fn priority(priority: Priority) -> u8 {
-    match priority {
-        Priority::Low => 2,
-        Priority::Normal => 3,
-        Priority::High => 4,
-        Priority::Urgent => 5,
-    }
+    priority.pick([2, 3, 4, 5])
 }
 
-fn topic(name: &str) -> Result<&str, SendError> {
+fn is_topic(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    if (1..=TOPIC_CHARACTERS_MAX).contains(&name.len()) && name.bytes().all(allowed) {
-        return Ok(name);
-    }
-    Err(SendError::rejected(
-        "invalid_target",
-        "the target must be a topic of ntfy: 1 to 64 letters, digits, hyphens and underscores",
-    ))
-}
-
-/// The same for the same part on every attempt. Letters, digits, hyphens and underscores, 64 at most.
-fn sequence_id(message: &Message, part: usize) -> String {
-    let key = message.delivery_key.replace(':', "-");
-    match part {
-        0 => key,
-        part => format!("{key}-{part}"),
-    }
+    consists_of(name, 1..=TOPIC_CHARACTERS_MAX, allowed)
 }
 
 conductor_sdk::export!(Ntfy);

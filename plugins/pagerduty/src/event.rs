@@ -1,16 +1,12 @@
 //! The event (<https://developer.pagerduty.com/docs/send-alert-event>).
 
-use conductor_sdk::{
-    LengthUnit, Message, Priority, SendError, json,
-    serde_json::{Map, Value},
-    text::{self, one_line},
-};
+use conductor_sdk::{prelude::*, serde_json::Map, text};
 use serde::{Deserialize, Serialize};
 
 use crate::Options;
 
 /// Characters of `dedup_key`.
-pub(crate) const DEDUP_KEY_CHARACTERS_MAX: u32 = 255;
+pub(crate) const DEDUP_KEY_CHARACTERS_MAX: usize = 255;
 /// Characters of `payload.summary`.
 const SUMMARY_CHARACTERS_MAX: usize = 1_024;
 
@@ -32,6 +28,9 @@ enum Severity {
     Warning,
     Info,
 }
+
+const SEVERITIES: [Severity; 4] =
+    [Severity::Info, Severity::Warning, Severity::Error, Severity::Critical];
 
 /// What a notification may say to this channel alone, in the member `pagerduty` of its `data`. The
 /// other members go into the alert as its details.
@@ -108,7 +107,7 @@ pub(crate) fn build<'a>(
     event.payload = Some(Payload {
         summary,
         source: or(own.source, &options.source).unwrap_or_else(|| tenant_name.to_owned()),
-        severity: own.severity.unwrap_or(severity(message.priority)),
+        severity: own.severity.unwrap_or(message.priority.pick(SEVERITIES)),
         timestamp: message.created_at.clone(),
         component: or(own.component, &options.component),
         group: or(own.group, &options.group),
@@ -121,17 +120,14 @@ pub(crate) fn build<'a>(
 
 fn dedup_key(message: &Message, own: &Own) -> Result<String, SendError> {
     match &own.dedup_key {
-        Some(key) if (1..=DEDUP_KEY_CHARACTERS_MAX as usize).contains(&key.chars().count()) => {
+        Some(key) if (1..=DEDUP_KEY_CHARACTERS_MAX).contains(&key.chars().count()) => {
             Ok(key.clone())
         }
-        Some(key) => Err(SendError::rejected(
-            "invalid_data",
-            format!(
-                "data.pagerduty.dedup_key has {} characters; it must have 1 to \
-                 {DEDUP_KEY_CHARACTERS_MAX}",
-                key.chars().count()
-            ),
-        )),
+        Some(key) => Err(SendError::invalid_data(format!(
+            "data.pagerduty.dedup_key has {} characters; it must have 1 to \
+             {DEDUP_KEY_CHARACTERS_MAX}",
+            key.chars().count()
+        ))),
         None if own.action == Action::Trigger => Ok(message.delivery_key.clone()),
         None => Err(SendError::rejected(
             "missing_dedup_key",
@@ -147,20 +143,10 @@ fn summary_and_details(
     message: &Message,
     mut details: Map<String, Value>,
 ) -> (String, Map<String, Value>) {
-    let title = message.title.as_deref().map(one_line).filter(|title| !title.is_empty());
-    let line = title.unwrap_or_else(|| one_line(&message.body));
+    let line = message.title_line().unwrap_or_else(|| text::one_line(&message.body));
     let summary = text::truncate(&line, SUMMARY_CHARACTERS_MAX, LengthUnit::Characters);
     if summary != message.body {
         details.entry("message").or_insert_with(|| json!(message.body));
     }
     (summary, details)
-}
-
-fn severity(priority: Priority) -> Severity {
-    match priority {
-        Priority::Low => Severity::Info,
-        Priority::Normal => Severity::Warning,
-        Priority::High => Severity::Error,
-        Priority::Urgent => Severity::Critical,
-    }
 }

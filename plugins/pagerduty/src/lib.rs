@@ -6,17 +6,12 @@
 
 mod event;
 
-use std::time::Duration;
-
-use conductor_sdk::{
-    Channel, Context, Failure, Manifest, Message, Receipt, RetryScope, SendError,
-    http::{self, HttpError, Response},
-    options::BaseUrl,
-    secrets, serde_json,
-};
+use conductor_sdk::{prelude::*, serde_json};
 use serde::{Deserialize, Serialize};
 
 const ROUTING_KEY: &str = "ROUTING_KEY";
+const API_US: &str = "https://events.pagerduty.com";
+const API_EU: &str = "https://events.eu.pagerduty.com";
 
 /// Bytes of an event (<https://developer.pagerduty.com/docs/events-api-v2-overview#size-limits>),
 /// counted in thousands to be on the safe side.
@@ -58,7 +53,8 @@ pub struct Options {
     #[schemars(length(min = 1, max = 255))]
     class: Option<String>,
     /// Where the API is, for a proxy or a test, in place of the region's.
-    api_base: Option<BaseUrl>,
+    #[serde(default)]
+    api_base: ApiBase,
 }
 
 /// See the crate's own documentation.
@@ -66,16 +62,6 @@ pub struct PagerDuty {
     options: Options,
     tenant_name: String,
     url: String,
-}
-
-/// The body of any answer
-/// (<https://github.com/PagerDuty/api-schema/blob/main/reference/events-v2/openapiv3.json>).
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Answer {
-    message: String,
-    errors: Vec<String>,
-    dedup_key: Option<String>,
 }
 
 impl Channel for PagerDuty {
@@ -88,19 +74,17 @@ impl Channel for PagerDuty {
                 "the integration key of an Events API v2 integration, 32 characters (Services, \
                  your service, Integrations)",
             )
-            .host("https://events.pagerduty.com")
-            .host("https://events.eu.pagerduty.com")
+            .host(API_US)
+            .host(API_EU)
             .host("option:api_base")
             .deduplicates_by_key(event::DEDUP_KEY_CHARACTERS_MAX)
     }
 
     fn initialize(context: Context<Options>) -> Result<Self, Failure> {
         let options = context.options;
-        let base = options.api_base.clone().unwrap_or_else(|| {
-            BaseUrl::new(match options.region {
-                Region::Us => "https://events.pagerduty.com",
-                Region::Eu => "https://events.eu.pagerduty.com",
-            })
+        let base = options.api_base.or(match options.region {
+            Region::Us => API_US,
+            Region::Eu => API_EU,
         });
         let url = format!("{base}/v2/enqueue");
         Ok(Self { options, tenant_name: context.tenant_name, url })
@@ -127,22 +111,21 @@ impl Channel for PagerDuty {
             .body(body)
             .fetch()
             .map_err(HttpError::repeatable)?;
-        let answer: Answer = response.json().unwrap_or_default();
-        if !response.is_success() {
-            return Err(outcome(&response, &answer));
-        }
+        let taken = response.success_or(outcome)?;
         // PagerDuty has taken the event and works on it; it tells nobody how that ends.
-        let dedup_key = answer.dedup_key.unwrap_or_else(|| event.dedup_key.clone());
+        let dedup_key = taken.text_at("/dedup_key").unwrap_or(event.dedup_key);
         Ok(Receipt::accepted().provider_id(dedup_key))
     }
 }
 
 /// What an answer that is not 2xx means
-/// (<https://developer.pagerduty.com/docs/events-api-v2-overview#response-codes--retry-logic>).
-fn outcome(response: &Response, answer: &Answer) -> SendError {
-    let all = std::iter::once(answer.message.as_str());
-    let all = all.chain(answer.errors.iter().map(String::as_str)).filter(|text| !text.is_empty());
-    let words = all.collect::<Vec<_>>().join("; ");
+/// (<https://developer.pagerduty.com/docs/events-api-v2-overview#response-codes--retry-logic>,
+/// <https://github.com/PagerDuty/api-schema/blob/main/reference/events-v2/openapiv3.json>).
+fn outcome(response: &Response) -> SendError {
+    let body = response.json_or_null();
+    let errors = body.get("errors").and_then(Value::as_array).into_iter().flatten();
+    let all = body.get("message").into_iter().chain(errors).filter_map(Value::as_str);
+    let words = all.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
     // The words are the only sign that it is the key that PagerDuty does not take.
     let is_the_key = words.replace('_', " ").to_lowercase().contains("routing key");
     let code = if is_the_key { "invalid_routing_key" } else { "" };

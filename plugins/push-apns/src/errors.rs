@@ -1,10 +1,7 @@
 //! What Apple's refusals mean: the reason decides
 //! (<https://developer.apple.com/documentation/usernotifications/handling-notification-responses-from-apns>).
 
-use std::time::Duration;
-
-use conductor_sdk::{RetryScope, SendError, http::Response};
-use serde::Deserialize;
+use conductor_sdk::prelude::*;
 
 /// Apple takes a new provider token every 20 minutes at most
 /// (<https://developer.apple.com/documentation/usernotifications/establishing-a-token-based-connection-to-apns>).
@@ -12,21 +9,11 @@ use serde::Deserialize;
 /// the 20 minutes is over nobody tells.
 const TOKEN_UPDATES_WAIT: Duration = Duration::from_secs(5 * 60);
 
-/// The body of an error.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Body {
-    reason: String,
-    /// Since when the device has not had the app any more, in milliseconds.
-    timestamp: Option<u64>,
-}
-
 /// What an answer that is not 200 means.
 pub(crate) fn outcome(response: &Response) -> SendError {
-    let body: Body = response.json().unwrap_or_default();
-    let reason = body.reason.as_str();
-    let refusal = response.refusal("APNs", reason, &words(&body));
-    match (response.status, reason) {
+    let reason = response.text_at("/reason").unwrap_or_default();
+    let refusal = response.refusal("APNs", &reason, &words(&reason, response));
+    match (response.status, reason.as_str()) {
         (429, "TooManyProviderTokenUpdates") => {
             refusal.retry(RetryScope::Credential, Some(TOKEN_UPDATES_WAIT))
         }
@@ -46,16 +33,18 @@ pub(crate) fn outcome(response: &Response) -> SendError {
     }
 }
 
-fn words(body: &Body) -> String {
-    match (body.reason.as_str(), body.timestamp) {
-        ("BadDeviceToken", _) => "BadDeviceToken: no such device, or one of the other environment \
-                                  (production or sandbox)"
+fn words(reason: &str, response: &Response) -> String {
+    match reason {
+        "BadDeviceToken" => "BadDeviceToken: no such device, or one of the other environment \
+                             (production or sandbox)"
             .to_owned(),
-        (reason @ ("Unregistered" | "ExpiredToken"), since) => {
+        "Unregistered" | "ExpiredToken" => {
+            // Since when the device has not had the app any more.
+            let since = response.text_at("/timestamp");
             let since = since.map(|since| format!(" since {since} (Unix time in milliseconds)"));
             let since = since.unwrap_or_default();
             format!("{reason}: the app is not on this device any more{since}; forget its token")
         }
-        (reason, _) => reason.to_owned(),
+        reason => reason.to_owned(),
     }
 }

@@ -10,21 +10,14 @@
 mod errors;
 mod payload;
 
-use std::time::Duration;
-
-use conductor_sdk::{
-    Channel, Context, Failure, HealthReport, LengthUnit, Manifest, Message, Overflow, Priority,
-    Receipt, ReceiptStatus, SendError, http,
-    options::BaseUrl,
-    overflow::send_parts,
-    secrets::{self, Jwt},
-    time,
-};
+use conductor_sdk::{prelude::*, secrets::Jwt, text::consists_of, time};
 use serde::{Deserialize, Serialize};
 
 use payload::Own;
 
 const PRIVATE_KEY: &str = "PRIVATE_KEY";
+const PRODUCTION: &str = "https://api.push.apple.com";
+const SANDBOX: &str = "https://api.sandbox.push.apple.com";
 
 /// Apple wants between 20 and 60 minutes
 /// (<https://developer.apple.com/documentation/usernotifications/establishing-a-token-based-connection-to-apns>).
@@ -41,10 +34,10 @@ pub enum Environment {
     Sandbox,
 }
 
-/// The channel's options.
+/// The channel, which is its options: it keeps nothing else.
 #[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Options {
+pub struct Apns {
     /// The developer team's id.
     #[schemars(regex(pattern = "^[A-Z0-9]{10}$"))]
     team_id: String,
@@ -69,21 +62,16 @@ pub struct Options {
     #[schemars(range(max = 2_592_000))]
     ttl_s: Option<u32>,
     /// Where APNs is, for a proxy or a test, in place of the environment's.
-    api_base: Option<BaseUrl>,
+    #[serde(default)]
+    api_base: ApiBase,
     /// What happens to a message that is longer than APNs takes: 4,096 bytes with all that goes
     /// along.
     #[serde(default)]
     overflow: Overflow,
 }
 
-/// See the crate's own documentation.
-pub struct Apns {
-    options: Options,
-    base: BaseUrl,
-}
-
 impl Channel for Apns {
-    type Options = Options;
+    type Options = Self;
 
     fn manifest() -> Manifest {
         Manifest::default()
@@ -92,46 +80,37 @@ impl Channel for Apns {
                 "the team's key for APNs: the .p8 file as it is (developer.apple.com, \
                  Certificates, Identifiers & Profiles, Keys)",
             )
-            .host("https://api.push.apple.com")
-            .host("https://api.sandbox.push.apple.com")
+            .host(PRODUCTION)
+            .host(SANDBOX)
             .host("option:api_base")
             .body_max(4_096, LengthUnit::Bytes)
     }
 
-    fn initialize(context: Context<Options>) -> Result<Self, Failure> {
-        let options = context.options;
-        let base = options.api_base.clone().unwrap_or_else(|| {
-            BaseUrl::new(match options.environment {
-                Environment::Production => "https://api.push.apple.com",
-                Environment::Sandbox => "https://api.sandbox.push.apple.com",
-            })
-        });
-        let channel = Self { options, base };
+    fn initialize(context: Context<Self>) -> Result<Self, Failure> {
         // A key that cannot sign is found now and not with the first message.
-        channel.token()?;
-        Ok(channel)
+        context.options.token()?;
+        Ok(context.options)
     }
 
     fn send(&self, message: &Message) -> Result<Receipt, SendError> {
-        let device = device(message.require_target(self.options.device_token.as_deref())?)?;
+        let device = message.checked_target(
+            self.device_token.as_deref(),
+            is_device_token,
+            "a device token in hexadecimal, as the app gets it from Apple",
+        )?;
         let own: Own = message.own_data("apns")?;
         own.check()?;
-        let payloads = payload::build(message, &self.options, &own)?;
-        let mut receipt = send_parts(message, &payloads, |payload, number| {
+        let payloads = payload::build(message, self, &own)?;
+        send_parts(message, &payloads, |payload, number| {
             // The id and what is replaced are those of the first part.
-            self.post(message, device, payload, if number == 0 { Some(&own) } else { None })
-        })?;
-        // Apple has taken it; whether the device gets it nobody tells.
-        receipt.status = ReceiptStatus::Accepted;
-        Ok(receipt)
+            self.post(message, device, payload, (number == 0).then_some(&own))
+        })
     }
 
     /// APNs has no call that sends nothing, so this says whether the key signs.
-    fn health(&self) -> HealthReport {
-        match self.token() {
-            Ok(_) => HealthReport::healthy(),
-            Err(error) => HealthReport::unhealthy(error.to_string()),
-        }
+    fn probe(&self) -> Result<HealthReport, SendError> {
+        self.token()?;
+        Ok(HealthReport::healthy())
     }
 }
 
@@ -143,59 +122,40 @@ impl Apns {
         payload: &[u8],
         first: Option<&Own>,
     ) -> Result<Receipt, SendError> {
-        let priority = if message.priority == Priority::Low { "5" } else { "10" };
-        let mut request = http::post(format!("{}/3/device/{device}", self.base))
+        let usual = match self.environment {
+            Environment::Production => PRODUCTION,
+            Environment::Sandbox => SANDBOX,
+        };
+        // Until when Apple keeps the message, in seconds since 1970; 0 to try once.
+        let until = message
+            .life(self.ttl_s)
+            .map(|life| if life.is_zero() { 0 } else { time::unix_seconds(time::now() + life) });
+        let request = http::post(format!("{}/3/device/{device}", self.api_base.or(usual)))
             .header("authorization", format!("bearer {}", self.token()?))
-            .header("apns-topic", &self.options.topic)
+            .header("apns-topic", &self.topic)
             .header("apns-push-type", "alert")
-            .header("apns-priority", priority)
-            .header("content-type", "application/json");
-        if let Some(own) = first {
-            request = request.header("apns-id", &message.id);
-            if let Some(id) = &own.collapse_id {
-                request = request.header("apns-collapse-id", id);
-            }
-        }
-        if let Some(until) = self.expiration(message) {
-            request = request.header("apns-expiration", until.to_string());
-        }
-        let response = request.body(payload).fetch()?;
-        if !response.is_success() {
-            return Err(errors::outcome(&response));
-        }
-        let mut receipt = Receipt::accepted();
-        receipt.provider_id = response.header("apns-id").map(str::to_owned);
-        Ok(receipt)
+            .header("apns-priority", message.priority.pick(["5", "10", "10", "10"]))
+            .header("content-type", "application/json")
+            .header_if("apns-id", first.map(|_| &message.id))
+            .header_if("apns-collapse-id", first.and_then(|own| own.collapse_id.as_ref()))
+            .header_if("apns-expiration", until.map(|until| until.to_string()));
+        // Apple has taken it; whether the device gets it nobody tells.
+        let taken = request.body(payload).fetch()?.success_or(errors::outcome)?;
+        Ok(Receipt::accepted().provider_id_if(taken.header("apns-id").map(str::to_owned)))
     }
 
     fn token(&self) -> Result<String, secrets::Error> {
         Jwt::es256(PRIVATE_KEY)
-            .header("kid", self.options.key_id.as_str())
-            .claim("iss", self.options.team_id.as_str())
+            .header("kid", self.key_id.as_str())
+            .claim("iss", self.team_id.as_str())
             .renew_after(TOKEN_USE)
             .placeholder()
-    }
-
-    /// Until when Apple keeps the message, in seconds since 1970; 0 to try once.
-    fn expiration(&self, message: &Message) -> Option<u64> {
-        let option = self.options.ttl_s.map(|seconds| Duration::from_secs(seconds.into()));
-        let life = message.time_left().into_iter().chain(option).min()?;
-        Some(if life.is_zero() { 0 } else { time::unix_seconds(time::now() + life) })
     }
 }
 
 /// Apple says not to rely on a length; those given out have 32 bytes and newer ones up to 100.
-fn device(target: &str) -> Result<&str, SendError> {
-    let is_token = (32..=200).contains(&target.len())
-        && target.len().is_multiple_of(2)
-        && target.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if is_token {
-        return Ok(target);
-    }
-    Err(SendError::rejected(
-        "invalid_target",
-        "the target must be a device token in hexadecimal, as the app gets it from Apple",
-    ))
+fn is_device_token(target: &str) -> bool {
+    target.len().is_multiple_of(2) && consists_of(target, 32..=200, |byte| byte.is_ascii_hexdigit())
 }
 
 conductor_sdk::export!(Apns);

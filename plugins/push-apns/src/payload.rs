@@ -1,15 +1,10 @@
 //! The payload
 //! (<https://developer.apple.com/documentation/usernotifications/generating-a-remote-notification>).
 
-use conductor_sdk::{
-    Message, Priority, SendError, json,
-    overflow::JsonText,
-    serde_json::{Map, Value},
-    without_nulls,
-};
+use conductor_sdk::{overflow::JsonText, prelude::*, serde_json::Map, text::consists_of};
 use serde::{Deserialize, Serialize};
 
-use crate::Options;
+use crate::Apns;
 
 /// Bytes of a payload.
 pub(crate) const PAYLOAD_BYTES_MAX: usize = 4_096;
@@ -47,19 +42,16 @@ pub(crate) struct Own {
 impl Own {
     /// What Apple would not take.
     pub(crate) fn check(&self) -> Result<(), SendError> {
-        let wrong = |what: String| Err(SendError::rejected("invalid_data", what));
         if let Some(id) = &self.collapse_id
-            && !((1..=COLLAPSE_ID_BYTES_MAX).contains(&id.len())
-                && id.bytes().all(|byte| byte.is_ascii_graphic()))
+            && !consists_of(id, 1..=COLLAPSE_ID_BYTES_MAX, |byte| byte.is_ascii_graphic())
         {
-            return wrong(format!(
+            return Err(SendError::invalid_data(format!(
                 "data.apns.collapse_id must be 1 to {COLLAPSE_ID_BYTES_MAX} visible ASCII characters"
-            ));
+            )));
         }
         if self.custom.contains_key("aps") {
-            return wrong(
-                "data.apns.custom must not have a member aps: that is Apple's".to_owned(),
-            );
+            let why = "data.apns.custom must not have a member aps: that is Apple's";
+            return Err(SendError::invalid_data(why));
         }
         Ok(())
     }
@@ -68,7 +60,7 @@ impl Own {
 /// The payloads to send: one, or parts of it where the option says so.
 pub(crate) fn build(
     message: &Message,
-    options: &Options,
+    options: &Apns,
     own: &Own,
 ) -> Result<Vec<Vec<u8>>, SendError> {
     let bytes = |body: &str| payload(message, options, own, body).to_string().into_bytes();
@@ -77,26 +69,17 @@ pub(crate) fn build(
     Ok(parts.iter().map(|part| bytes(part)).collect())
 }
 
-fn payload(message: &Message, options: &Options, own: &Own, body: &str) -> Value {
+fn payload(message: &Message, options: &Apns, own: &Own, body: &str) -> Value {
     let sound = own.sound.as_ref().or(options.sound.as_ref());
+    // https://developer.apple.com/design/human-interface-guidelines/managing-notifications
+    let usual = message.priority.pick(["passive", "active", "time-sensitive", "time-sensitive"]);
     let aps = without_nulls(json!({
         "alert": { "title": message.title, "subtitle": own.subtitle, "body": body },
         "badge": own.badge,
         "sound": sound.filter(|_| message.priority != Priority::Low),
         "category": own.category,
         "thread-id": own.thread_id,
-        "interruption-level": own.interruption_level.unwrap_or(interruption(message.priority)),
+        "interruption-level": own.interruption_level.map_or(json!(usual), |level| json!(level)),
     }));
-    let mut payload = own.custom.clone();
-    payload.insert("aps".to_owned(), aps);
-    Value::Object(payload)
-}
-
-/// <https://developer.apple.com/design/human-interface-guidelines/managing-notifications>.
-fn interruption(priority: Priority) -> Interruption {
-    match priority {
-        Priority::Low => Interruption::Passive,
-        Priority::Normal => Interruption::Active,
-        Priority::High | Priority::Urgent => Interruption::TimeSensitive,
-    }
+    with_members(&Value::Object(own.custom.clone()), json!({ "aps": aps }))
 }

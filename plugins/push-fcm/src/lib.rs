@@ -8,36 +8,26 @@
 mod errors;
 mod message;
 
-use std::time::Duration;
-
 use conductor_sdk::{
-    Channel, Context, Failure, HealthReport, LengthUnit, Manifest, Message, Overflow, Receipt,
-    ReceiptStatus, SendError,
-    http::{self, HttpError},
-    options::BaseUrl,
-    overflow::send_parts,
-    secrets::{self, Jwt},
-    serde_json::Value,
+    prelude::*,
+    secrets::{Jwt, TokenServer},
 };
 use serde::Deserialize;
 
-use message::{Own, Target};
-
 const PRIVATE_KEY: &str = "PRIVATE_KEY";
 const ACCESS_TOKEN: &str = "ACCESS_TOKEN";
+const API: &str = "https://fcm.googleapis.com";
+const TOKEN_API: &str = "https://oauth2.googleapis.com";
 
 /// <https://developers.google.com/identity/protocols/oauth2/service-account#authorizingrequests>: an
 /// assertion is valid for an hour at most.
 const ASSERTION_LIFE: Duration = Duration::from_secs(60 * 60);
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
-const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-/// An access token is asked for anew so long before it ends.
-const RENEW_BEFORE_END: Duration = Duration::from_secs(5 * 60);
 
-/// The channel's options.
+/// The channel, which is its options: it keeps nothing else.
 #[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Options {
+pub struct Fcm {
     /// The Firebase project: `project_id` in the service account's file.
     #[schemars(regex(pattern = "^[a-z][a-z0-9-]{4,28}[a-z0-9]$"))]
     project_id: String,
@@ -57,48 +47,20 @@ pub struct Options {
     /// Google looks at the messages and delivers none: to try a configuration.
     #[serde(default)]
     validate_only: bool,
-    /// Where the API is, for a proxy or a test.
-    #[serde(default = "default_api_base")]
-    api_base: BaseUrl,
-    /// Where access tokens are given, for a proxy or a test: the origin of `token_uri`.
-    #[serde(default = "default_token_base")]
-    token_base: BaseUrl,
+    /// Where the API is, for a proxy or a test; https://fcm.googleapis.com unless set.
+    #[serde(default)]
+    api_base: ApiBase,
+    /// Where access tokens are given, in place of Google's address: the origin of `token_uri`.
+    #[serde(default)]
+    token_base: ApiBase,
     /// What happens to a message that is longer than FCM takes: 4,096 bytes with all that goes
     /// along, 2,048 to a topic.
     #[serde(default)]
     overflow: Overflow,
 }
 
-fn default_api_base() -> BaseUrl {
-    BaseUrl::new("https://fcm.googleapis.com")
-}
-
-fn default_token_base() -> BaseUrl {
-    BaseUrl::new("https://oauth2.googleapis.com")
-}
-
-/// What Google gives for an assertion.
-#[derive(Deserialize)]
-struct Granted {
-    access_token: String,
-    #[serde(default)]
-    expires_in: u64,
-}
-
-/// What is of use of FCM's answer.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Sent {
-    name: Option<String>,
-}
-
-/// See the crate's own documentation.
-pub struct Fcm {
-    options: Options,
-}
-
 impl Channel for Fcm {
-    type Options = Options;
+    type Options = Self;
 
     fn manifest() -> Manifest {
         Manifest::default()
@@ -107,93 +69,56 @@ impl Channel for Fcm {
                 "the service account's file, or the `private_key` in it (Firebase console, Project \
                  settings, Service accounts, Generate new private key)",
             )
-            .host("https://fcm.googleapis.com")
-            .host("https://oauth2.googleapis.com")
+            .host(API)
+            .host(TOKEN_API)
             .host("option:api_base")
             .host("option:token_base")
             .body_max(4_096, LengthUnit::Bytes)
     }
 
-    fn initialize(context: Context<Options>) -> Result<Self, Failure> {
-        let channel = Self { options: context.options };
+    fn initialize(context: Context<Self>) -> Result<Self, Failure> {
         // A key that cannot sign is found now and not with the first message.
-        channel.assertion()?;
-        Ok(channel)
+        context.options.assertion().placeholder()?;
+        Ok(context.options)
     }
 
     fn send(&self, message: &Message) -> Result<Receipt, SendError> {
-        let target = message.require_target(self.options.target.as_deref())?;
-        let own: Own = message.own_data("fcm")?;
-        let messages = message::build(message, &self.options, &own, Target::parse(target)?)?;
-        let mut receipt = send_parts(message, &messages, |body, _| self.post(body))?;
-        // FCM has taken it; whether the device gets it nobody tells.
-        receipt.status = ReceiptStatus::Accepted;
-        Ok(receipt)
+        let messages = message::build(message, self)?;
+        send_parts(message, &messages, |body, _| self.post(body))
     }
 
     /// Asks Google for an access token: FCM itself has no call that sends nothing.
-    fn health(&self) -> HealthReport {
-        match self.access_token() {
-            Ok(_) => HealthReport::healthy(),
-            Err(error) => error.into(),
-        }
+    fn probe(&self) -> Result<HealthReport, SendError> {
+        self.access_token().map(|_| HealthReport::healthy())
     }
 }
 
 impl Fcm {
     fn post(&self, body: &Value) -> Result<Receipt, SendError> {
-        let Options { api_base, project_id, .. } = &self.options;
-        let token = self.access_token()?;
-        let response = http::post(format!("{api_base}/v1/projects/{project_id}/messages:send"))
-            .header("authorization", format!("Bearer {token}"))
-            .json(body)
-            .fetch()?;
-        if !response.is_success() {
-            let (outcome, token_is_to_blame) = errors::outcome(&response);
-            if token_is_to_blame {
-                secrets::forget(ACCESS_TOKEN);
-            }
-            return Err(outcome);
+        let Self { api_base, project_id, .. } = self;
+        let url = format!("{}/v1/projects/{project_id}/messages:send", api_base.or(API));
+        let response = http::post(url).bearer(&self.access_token()?).json(body).fetch()?;
+        if response.status == 401 {
+            secrets::forget(ACCESS_TOKEN);
         }
-        // Taken, whatever the answer looks like.
-        let sent: Sent = response.json().unwrap_or_default();
-        let mut receipt = Receipt::accepted();
-        receipt.provider_id = sent.name;
-        Ok(receipt)
+        let taken = response.success_or(errors::outcome)?;
+        // FCM has taken it, whatever the answer looks like; whether the device gets it nobody tells.
+        Ok(Receipt::accepted().provider_id_if(taken.text_at("/name")))
     }
 
-    /// What stands for an access token: one that the host keeps, else a new one.
     fn access_token(&self) -> Result<String, SendError> {
-        if let Some(token) = secrets::kept(ACCESS_TOKEN) {
-            return Ok(token);
-        }
-        let assertion = self.assertion()?;
-        let form = [("grant_type", GRANT_TYPE), ("assertion", assertion.as_str())];
-        let response = http::post(format!("{}/token", self.options.token_base))
-            .form(&form)
-            .fetch()
-            // Nothing is delivered by asking for a token.
-            .map_err(HttpError::repeatable)?;
-        if !response.is_success() {
-            return Err(errors::token_outcome(&response));
-        }
-        let granted: Granted = response.json().map_err(|error| {
-            SendError::retry("no_access_token", format!("Google gave no access token: {error}"))
-        })?;
-        let life = Duration::from_secs(granted.expires_in).saturating_sub(RENEW_BEFORE_END);
-        // Once at least: a life that is not told is a token for this message.
-        let life = life.max(Duration::from_secs(1));
-        Ok(secrets::keep(ACCESS_TOKEN, &granted.access_token, life)?)
+        let url = format!("{}/token", self.token_base.or(TOKEN_API));
+        let server = TokenServer { provider: "Google", url, keep_as: ACCESS_TOKEN };
+        server.token_for_assertion(&self.assertion())
     }
 
-    fn assertion(&self) -> Result<String, secrets::Error> {
+    fn assertion(&self) -> Jwt {
         Jwt::rs256(PRIVATE_KEY)
-            .claim("iss", self.options.client_email.as_str())
+            .claim("iss", self.client_email.as_str())
             .claim("scope", SCOPE)
             // Google's own address whatever stands between.
-            .claim("aud", "https://oauth2.googleapis.com/token")
+            .claim("aud", format!("{TOKEN_API}/token"))
             .expires_after(ASSERTION_LIFE)
-            .placeholder()
     }
 }
 

@@ -1,49 +1,41 @@
 //! What Rocket.Chat's refusals mean. One can come with a status of 200: `success` says it
 //! (<https://developer.rocket.chat/apidocs/rocketchat-api>).
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
-use conductor_sdk::{Retry, RetryScope, SendError, http::Response, serde_json::Value, text, time};
+use conductor_sdk::{prelude::*, time};
+
+const CODES: [(&str, Meaning); 3] = [
+    ("error-too-many-requests", Meaning::Retry(RetryScope::Credential)),
+    ("error-unauthorized error-invalid-user unauthorized", Meaning::Misconfigured),
+    // No integration of this id and token, or it is switched off.
+    ("invalid_integration", Meaning::Misconfigured),
+];
 
 /// The answer, if it says that it worked.
-pub(crate) fn checked(response: &Response, is_webhook: bool) -> Result<Value, SendError> {
-    let answer: Value = response.json().unwrap_or_default();
-    let failed = answer.get("success") == Some(&Value::Bool(false));
+pub(crate) fn checked(response: Response, is_webhook: bool) -> Result<Response, SendError> {
+    let failed = response.text_at("/success").as_deref() == Some("false");
     // A success that does not parse is one all the same.
     if response.is_success() && !failed {
-        Ok(answer)
+        Ok(response)
     } else {
-        Err(outcome(response, &answer, is_webhook))
+        Err(outcome(&response, is_webhook))
     }
 }
 
-fn outcome(response: &Response, answer: &Value, is_webhook: bool) -> SendError {
-    let field = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default();
-    let sentence = if field("error").is_empty() { field("message") } else { field("error") };
-    let kind = kind_of(field("errorType"), sentence);
-    let code = if kind.is_empty() { format!("http_{}", response.status) } else { kind.to_owned() };
-    let detail = match sentence {
-        "" => response.summary(),
-        sentence => format!("Rocket.Chat: {}", text::excerpt(sentence)),
-    };
-    let retry = |scope| {
-        let wait = response.retry_after().max(until_reset(response));
-        Retry::new(&code, &detail).after(wait).scope(scope).into()
-    };
-    match (response.status, kind) {
-        (429, _) | (_, "error-too-many-requests") => retry(RetryScope::Credential),
-        (401, _) | (_, "error-unauthorized" | "error-invalid-user" | "unauthorized") => {
-            SendError::misconfigured(code, detail)
-        }
-        // No integration of this id and token, or it is switched off.
-        (_, "invalid_integration") => SendError::misconfigured(code, detail),
-        (403 | 404 | 410, "") if is_webhook => SendError::misconfigured(code, detail),
-        (404, "") => SendError::misconfigured(code, format!("{detail} (is url right?)")),
-        (408 | 500..=599, _) => retry(RetryScope::Message),
-        // Among them: error-room-not-found, invalid-channel, error-not-allowed,
+fn outcome(response: &Response, is_webhook: bool) -> SendError {
+    let field = response.text_at("/errorType").unwrap_or_default();
+    let sentence = response.text_at("/error").or_else(|| response.text_at("/message"));
+    let sentence = sentence.unwrap_or_default();
+    let kind = kind_of(&field, &sentence);
+    let refusal = response.refusal("Rocket.Chat", kind, &sentence).wait(until_reset(response));
+    refusal.by_code(&CODES).unwrap_or_else(|refusal| match (response.status, kind) {
+        (403 | 404 | 410, "") if is_webhook => refusal.misconfigured(),
+        (404, "") => refusal.hint("is url right?").misconfigured(),
+        // Rejected are, among others: error-room-not-found, invalid-channel, error-not-allowed,
         // error-message-size-exceeded, room_is_archived.
-        _ => SendError::rejected(code, detail),
-    }
+        _ => refusal.by_status(RetryScope::Credential),
+    })
 }
 
 /// Its word for the error: a field of its own, or in brackets at the end of the sentence, or the

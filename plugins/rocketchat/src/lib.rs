@@ -7,25 +7,14 @@
 
 mod errors;
 
-use conductor_sdk::{
-    Channel, Context, Failure, Format, HealthReport, LengthUnit, Manifest, Message, Overflow,
-    Receipt, SendError,
-    http::{self, Request},
-    json,
-    markdown::Source,
-    options::BaseUrl,
-    overflow::send_parts,
-    secrets,
-    serde_json::Value,
-    text, without_nulls,
-};
+use conductor_sdk::{markdown::Source, prelude::*, text};
 
 const AUTH_TOKEN: &str = "AUTH_TOKEN";
 const WEBHOOK_PATH: &str = "WEBHOOK_PATH";
 
 /// Characters of a message, unless the server's administrator says otherwise
 /// (<https://docs.rocket.chat/docs/message>, Maximum Allowed Characters Per Message).
-const TEXT_MAX: u32 = 5_000;
+const TEXT_MAX: usize = 5_000;
 
 /// Mentions that call everybody (<https://docs.rocket.chat/docs/mentions>).
 const EVERYBODY: [&str; 2] = ["all", "here"];
@@ -107,10 +96,7 @@ impl Channel for RocketChat {
             ..message.clone()
         };
         let source = Source::of(&harmless, LengthUnit::Characters);
-        let parts = self
-            .options
-            .overflow
-            .apply(&source, usize::try_from(TEXT_MAX).unwrap_or(usize::MAX))?;
+        let parts = self.options.overflow.apply(&source, TEXT_MAX)?;
         let target = message.target_or(self.options.channel.as_deref());
         send_parts(message, &parts, |part, _| {
             let (channel, room) = match target {
@@ -129,24 +115,9 @@ impl Channel for RocketChat {
                 }
             };
             let is_webhook = matches!(self.mode, Mode::Webhook);
-            let answer = errors::checked(&request.json(&body).fetch()?, is_webhook)?;
-            let mut receipt = Receipt::delivered();
-            receipt.provider_id =
-                answer.pointer("/message/_id").and_then(Value::as_str).map(ToOwned::to_owned);
-            Ok(receipt)
+            let sent = errors::checked(request.json(&body).fetch()?, is_webhook)?;
+            Ok(Receipt::delivered().provider_id_if(sent.text_at("/message/_id")))
         })
-    }
-
-    fn health(&self) -> HealthReport {
-        self.probe().unwrap_or_else(HealthReport::from)
-    }
-}
-
-impl RocketChat {
-    fn api(&self, method: &str, path: &str, user: &str) -> Result<Request, SendError> {
-        Ok(Request::new(method, format!("{}/api/v1/{path}", self.options.url))
-            .header("x-auth-token", secrets::placeholder(AUTH_TOKEN)?)
-            .header("x-user-id", user))
     }
 
     /// Asks whose token it is; for a webhook, which can be asked nothing that would not post, whether
@@ -156,12 +127,17 @@ impl RocketChat {
             Mode::User { id } => (self.api("GET", "me", id)?.fetch()?, false),
             Mode::Webhook => (http::get(format!("{}/api/info", self.options.url)).fetch()?, true),
         };
-        let answer = errors::checked(&response, is_webhook)?;
-        let name = answer.get("username").and_then(Value::as_str);
-        Ok(HealthReport {
-            detail: name.map(|name| format!("Rocket.Chat knows the token as @{name}")),
-            ..HealthReport::healthy()
-        })
+        let answer = errors::checked(response, is_webhook)?;
+        let known = |name| format!("Rocket.Chat knows the token as @{name}");
+        Ok(HealthReport::healthy_and(answer.text_at("/username").map(known)))
+    }
+}
+
+impl RocketChat {
+    fn api(&self, method: &str, path: &str, user: &str) -> Result<Request, SendError> {
+        Ok(Request::new(method, format!("{}/api/v1/{path}", self.options.url))
+            .header("x-auth-token", secrets::placeholder(AUTH_TOKEN)?)
+            .header("x-user-id", user))
     }
 }
 

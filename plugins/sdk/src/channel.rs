@@ -34,9 +34,19 @@ pub trait Channel: Sized + 'static {
     /// A [`SendError`] says what kind of failure it was.
     fn send(&self, message: &Message) -> Result<Receipt, SendError>;
 
-    /// Says whether a send would work now. Ask the provider only if it has a cheap call for it.
+    /// Says whether a send would work now. Ask the provider only if it has a cheap call for it; to do
+    /// that with `?`, write [`probe`](Self::probe) instead.
     fn health(&self) -> HealthReport {
-        HealthReport::healthy()
+        self.probe().unwrap_or_else(HealthReport::from)
+    }
+
+    /// Asks the provider, for [`health`](Self::health). The default asks nothing and says healthy.
+    ///
+    /// # Errors
+    /// Why sends would fail: what a send would have answered. A rejection counts as degraded, since
+    /// it is the question alone that the provider refused.
+    fn probe(&self) -> Result<HealthReport, SendError> {
+        Ok(HealthReport::healthy())
     }
 
     /// The last call, unless the instance was stopped for misbehaviour.
@@ -63,6 +73,18 @@ impl<Options> Context<Options> {
     #[must_use]
     pub fn has_secret(&self, name: &str) -> bool {
         self.secrets.iter().any(|secret| secret == name)
+    }
+
+    /// Makes sure of a secret that is needed only with certain options; `why` says with which.
+    ///
+    /// # Errors
+    /// A failure of the configuration, `missing_secret`.
+    pub fn require_secret(&self, name: &str, why: &str) -> Result<(), Failure> {
+        if self.has_secret(name) {
+            return Ok(());
+        }
+        let detail = format!("configure the secret {name}: {why}");
+        Err(Failure::configuration("missing_secret", detail))
     }
 
     /// The one of these secrets that the operator has configured, for a channel whose way to send

@@ -3,7 +3,9 @@
 //! Only origins that the manifest asks for *and* the operator grants can be reached. Redirects are
 //! not followed. Connections are kept and reused by the host.
 
+mod answer;
 pub(crate) mod budget;
+mod meaning;
 mod refusal;
 mod response;
 
@@ -13,6 +15,7 @@ use serde::Serialize;
 
 use crate::{SendError, bindings::conductor::channel::http as wit, host, task, time};
 
+pub use meaning::Meaning;
 pub use refusal::Refusal;
 pub use response::Response;
 pub use wit::HttpError;
@@ -74,6 +77,20 @@ impl Request {
         self.raw.headers.retain(|(present, _)| !present.eq_ignore_ascii_case(name));
         self.raw.headers.push((name.to_owned(), value.into()));
         self
+    }
+
+    /// The same where there is a value.
+    pub fn header_if(self, name: &str, value: Option<impl Into<String>>) -> Self {
+        match value {
+            Some(value) => self.header(name, value),
+            None => self,
+        }
+    }
+
+    /// Authenticates by a token (RFC 6750): `token` is what stands for it, from
+    /// [`secrets::placeholder`](crate::secrets::placeholder) for example.
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("authorization", format!("Bearer {token}"))
     }
 
     /// Sends these bytes. Set their `content-type` too.

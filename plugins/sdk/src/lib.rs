@@ -27,18 +27,22 @@
 //! # fn main() {}
 //! ```
 //!
+//! What nearly every channel names is in [`prelude`].
+//!
 //! The plugin says *what kind* of failure it met ([`SendError`]); when to try again, how often and
 //! by what other way is the host's business. A channel never sleeps and never loops.
 //!
 //! On any target but WebAssembly the host's functions go to [`testing::FakeHost`], so that a
 //! channel is tested with plain `cargo test`.
 
+mod attachment;
 #[doc(hidden)]
 pub mod bindings;
 #[doc(hidden)]
 pub mod bindings_async;
 mod channel;
 mod channel_async;
+mod delivery_key;
 #[doc(hidden)]
 pub mod guest;
 #[doc(hidden)]
@@ -53,6 +57,8 @@ mod nulls;
 pub mod options;
 mod outcome;
 pub mod overflow;
+pub mod prelude;
+mod priority;
 pub mod secrets;
 pub mod smtp;
 pub mod state;
@@ -72,8 +78,9 @@ pub use bindings::{
 };
 pub use channel::{Channel, Context};
 pub use channel_async::AsyncChannel;
+pub use http::Meaning;
 pub use manifest::Manifest;
-pub use nulls::without_nulls;
+pub use nulls::{with_members, without_nulls};
 pub use overflow::Overflow;
 pub use schemars;
 pub use serde;

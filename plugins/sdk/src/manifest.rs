@@ -86,6 +86,13 @@ impl Manifest {
         self
     }
 
+    /// A provider's API: its usual origin, and the one that the option `option` names in its place
+    /// ([`options::ApiBase`](crate::options::ApiBase)).
+    #[must_use]
+    pub fn api(self, origin: &str, option: &str) -> Self {
+        self.host(origin).host(&format!("option:{option}"))
+    }
+
     /// A mail server that the channel wants to hand messages to ([`crate::smtp`]), with TLS of
     /// either kind: `smtp.example.com:587`, or `option:server` for the one that its option `server`
     /// names, on any port.
@@ -102,7 +109,8 @@ impl Manifest {
 
     /// The longest `message.body` that the provider takes.
     #[must_use]
-    pub fn body_max(mut self, length: u32, unit: LengthUnit) -> Self {
+    pub fn body_max(mut self, length: usize, unit: LengthUnit) -> Self {
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
         self.body_max = Some(BodyLimit { length, unit });
         self
     }
@@ -125,7 +133,8 @@ impl Manifest {
     /// one made of `message.delivery_key`. Only then does the host repeat a send whose outcome is
     /// [unknown](crate::SendError::Unknown).
     #[must_use]
-    pub fn deduplicates_by_key(mut self, characters_max: u32) -> Self {
+    pub fn deduplicates_by_key(mut self, characters_max: usize) -> Self {
+        let characters_max = u32::try_from(characters_max).unwrap_or(u32::MAX);
         self.deduplication = Deduplication::Key(characters_max);
         self
     }

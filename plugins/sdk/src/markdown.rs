@@ -22,8 +22,8 @@ mod rich;
 mod source;
 
 pub use escape::escape;
-pub use render::{Dialect, Html, escape_html};
-pub use rich::{Measured, Rich, Span, Style};
+pub use render::{ChatMarks, Dialect, Html, escape_html};
+pub use rich::{InDialect, Measured, Rich, Span, Style};
 pub use source::Source;
 
 #[cfg(test)]

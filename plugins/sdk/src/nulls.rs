@@ -1,4 +1,4 @@
-//! JSON without what is absent.
+//! JSON without what is absent, and with what comes on top.
 
 use serde_json::Value;
 
@@ -24,6 +24,24 @@ pub fn without_nulls(value: Value) -> Value {
     }
 }
 
+/// The object `value` with the members of the object `more`, which win: for what only some of the
+/// bodies have.
+///
+/// ```
+/// use conductor_sdk::{json, with_members};
+///
+/// let body = with_members(&json!({ "text": "hello" }), json!({ "room": "ops" }));
+/// assert_eq!(body, json!({ "text": "hello", "room": "ops" }));
+/// ```
+#[must_use]
+pub fn with_members(value: &Value, more: Value) -> Value {
+    let mut whole = value.clone();
+    if let (Value::Object(members), Value::Object(more)) = (&mut whole, more) {
+        members.extend(more);
+    }
+    whole
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,5 +52,13 @@ mod tests {
         let all =
             json!({ "a": null, "b": { "c": null, "d": 0 }, "e": [null, { "f": null }], "g": "" });
         assert_eq!(without_nulls(all), json!({ "b": { "d": 0 }, "e": [null, {}], "g": "" }));
+    }
+
+    #[test]
+    fn members_come_on_top_of_an_object_and_of_nothing_else() {
+        let all = with_members(&json!({ "a": 1, "b": 2 }), json!({ "b": 3, "c": null }));
+        assert_eq!(all, json!({ "a": 1, "b": 3, "c": null }));
+        assert_eq!(with_members(&json!([1]), json!({ "a": 1 })), json!([1]));
+        assert_eq!(with_members(&json!({ "a": 1 }), json!(null)), json!({ "a": 1 }));
     }
 }

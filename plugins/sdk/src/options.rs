@@ -70,6 +70,47 @@ impl JsonSchema for BaseUrl {
     }
 }
 
+/// Where a provider's API is, in place of its usual address: for a proxy, a region or a test. With
+/// `#[serde(default)]` the option may be left out.
+///
+/// ```
+/// # use conductor_sdk::{options::ApiBase, serde_json::from_str};
+/// let usual = ApiBase::default();
+/// assert_eq!(usual.or("https://api.chat.example").to_string(), "https://api.chat.example");
+/// let proxy: ApiBase = from_str("\"http://127.0.0.1:8080/\"").unwrap();
+/// assert_eq!(proxy.or("https://api.chat.example").to_string(), "http://127.0.0.1:8080");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApiBase(Option<BaseUrl>);
+
+impl ApiBase {
+    /// The address, where `usual` is the provider's own.
+    #[must_use]
+    pub fn or(&self, usual: &str) -> BaseUrl {
+        self.0.clone().unwrap_or_else(|| BaseUrl::new(usual))
+    }
+}
+
+impl<'de> Deserialize<'de> for ApiBase {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        BaseUrl::deserialize(deserializer).map(|url| Self(Some(url)))
+    }
+}
+
+impl JsonSchema for ApiBase {
+    fn schema_name() -> Cow<'static, str> {
+        "ApiBase".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        BaseUrl::json_schema(generator)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

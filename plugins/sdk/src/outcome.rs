@@ -46,11 +46,26 @@ impl Receipt {
         self
     }
 
+    /// The same where the provider may not have said it.
+    #[must_use]
+    pub fn provider_id_if(self, id: Option<String>) -> Self {
+        Self { provider_id: id.or(self.provider_id), ..self }
+    }
+
     /// Something else worth keeping with the attempt. Never a secret.
     #[must_use]
     pub fn detail(mut self, name: &str, value: impl fmt::Display) -> Self {
         self.details.push((name.to_owned(), value.to_string()));
         self
+    }
+
+    /// The same where the provider may not have said it.
+    #[must_use]
+    pub fn detail_if(self, name: &str, value: Option<impl fmt::Display>) -> Self {
+        match value {
+            Some(value) => self.detail(name, value),
+            None => self,
+        }
     }
 }
 
@@ -84,6 +99,16 @@ impl SendError {
         detail: impl Into<String>,
     ) -> Self {
         Self::Moved(Moved { problem: Problem::new(code, detail), target: target.into() })
+    }
+
+    /// Rejected as `invalid_target`: `expected` is what a target must be, "the id of a room".
+    pub fn invalid_target(expected: &str) -> Self {
+        Self::rejected("invalid_target", format!("the target must be {expected}"))
+    }
+
+    /// Rejected as `invalid_data`: what the caller's data says to this kind of channel is wrong.
+    pub fn invalid_data(detail: impl Into<String>) -> Self {
+        Self::rejected("invalid_data", detail)
     }
 
     /// What went wrong, whatever the kind.
@@ -133,6 +158,13 @@ impl HealthReport {
         Self { status: HealthStatus::Healthy, detail: None }
     }
 
+    /// A send would work, and what the provider says of the credential for example, where it says
+    /// anything.
+    #[must_use]
+    pub fn healthy_and(detail: Option<String>) -> Self {
+        Self { status: HealthStatus::Healthy, detail }
+    }
+
     /// It works, but not as it should.
     pub fn degraded(detail: impl Into<String>) -> Self {
         Self { status: HealthStatus::Degraded, detail: Some(detail.into()) }
@@ -154,5 +186,19 @@ impl From<SendError> for HealthReport {
             SendError::Rejected(_) | SendError::Moved(_) => Self::degraded(text),
             _ => Self::unhealthy(text),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_provider_may_not_have_said_leaves_a_receipt_as_it_is() {
+        let id = |id: &str| Some(id.to_owned());
+        let receipt = Receipt::accepted().provider_id_if(id("7")).detail_if("status", Some("sent"));
+        assert_eq!(receipt, Receipt::accepted().provider_id("7").detail("status", "sent"));
+        let same = receipt.clone().provider_id_if(None).detail_if("more", None::<String>);
+        assert_eq!(same, receipt);
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{SendError, text::longest_cut};
 
 pub use json::JsonText;
-pub use parts::send_parts;
+pub use parts::{send_parts, send_parts_async};
 pub use plain::Plain;
 
 /// Parts of one message. A message that needs more is no notification any more, and would use up
@@ -94,6 +94,23 @@ impl Overflow {
             }
             Self::Split => split(content, all, length_max),
         }
+    }
+}
+
+impl Overflow {
+    /// The same for what cannot be sent in parts, a title for example: there
+    /// [`Split`](Self::Split) cuts.
+    ///
+    /// # Errors
+    /// Rejected as `too_long`.
+    pub fn apply_whole<C: Content>(
+        self,
+        content: &C,
+        length_max: usize,
+    ) -> Result<C::Part, SendError> {
+        let whole = if self == Self::Split { Self::Truncate } else { self };
+        let mut parts = whole.apply(content, length_max)?.into_iter();
+        parts.next().ok_or_else(|| no_room(length_max))
     }
 }
 

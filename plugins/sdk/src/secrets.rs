@@ -2,6 +2,8 @@
 
 #[path = "secrets/jwt.rs"]
 mod jwt;
+#[path = "secrets/token_server.rs"]
+mod token_server;
 
 use std::{fmt, time::Duration};
 
@@ -13,6 +15,7 @@ use crate::{
 
 pub use crate::bindings::conductor::channel::secrets::KeyEncoding as Encoding;
 pub use jwt::Jwt;
+pub use token_server::TokenServer;
 
 /// A secret could not be used. Says its name, never its value.
 #[derive(Clone, Debug, PartialEq, Eq)]

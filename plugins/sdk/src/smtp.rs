@@ -4,6 +4,9 @@
 //! Only servers that the manifest asks for (`Manifest::mail_server`) *and* the operator grants can
 //! be reached.
 
+mod address;
+mod options;
+
 use std::time::Duration;
 
 use crate::{
@@ -11,6 +14,8 @@ use crate::{
     time,
 };
 
+pub use address::{Mailbox, check_address, parse_addresses};
+pub use options::{MechanismOption, TlsOption};
 pub use wit::{Acceptance, Mechanism, Phase, Refusal, Reply, SmtpError, Tls};
 
 /// A submission server, built step by step.

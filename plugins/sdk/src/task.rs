@@ -16,6 +16,7 @@ mod operation;
 
 use std::{
     future::{Future, poll_fn},
+    hash::{BuildHasher as _, Hasher as _, RandomState},
     pin::pin,
     task::Poll,
     time::Duration,
@@ -29,6 +30,52 @@ pub(crate) use operation::{Operation, Outcome, complete};
 /// Waits. The host cuts what is longer than a day.
 pub async fn sleep(duration: Duration) {
     Operation::new(host::operations::sleep(time::millis_ceil(duration))).await;
+}
+
+/// A random part of `most`, so that many who wait for the same thing do not come back together.
+#[must_use]
+pub fn jitter(most: Duration) -> Duration {
+    // The standard library's only source of random numbers; on WebAssembly it asks the host.
+    let random = RandomState::new().build_hasher().finish() >> 48;
+    let micros = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
+    Duration::from_micros(micros.saturating_mul(random) >> 16)
+}
+
+/// How long to wait before the next try of something that fails: longer each time, with
+/// [`jitter`], until it works.
+#[derive(Clone, Debug)]
+pub struct Backoff {
+    first: Duration,
+    most: Duration,
+    failures: u32,
+}
+
+impl Backoff {
+    /// Up to `first` at the first failure, then twice as long each time, up to `most`.
+    #[must_use]
+    pub const fn new(first: Duration, most: Duration) -> Self {
+        Self { first, most, failures: 0 }
+    }
+
+    /// It has failed (again): how long to wait.
+    #[must_use]
+    pub fn failed(&mut self) -> Duration {
+        let longest = self.first.saturating_mul(2_u32.saturating_pow(self.failures)).min(self.most);
+        let shortest = if self.failures == 0 { Duration::ZERO } else { longest / 2 };
+        self.failures = self.failures.saturating_add(1);
+        shortest + jitter(longest - shortest)
+    }
+
+    /// It works.
+    pub const fn worked(&mut self) {
+        self.failures = 0;
+    }
+
+    /// Failures since it worked.
+    #[must_use]
+    pub const fn failures(&self) -> u32 {
+        self.failures
+    }
 }
 
 /// The result of `future`, if it is there in time. Otherwise the future is dropped, and what it was

@@ -43,8 +43,8 @@ use serde_json::Value;
 
 use crate::{
     AsyncChannel, Channel, Context, Failure, Format, Message, Priority,
-    bindings::conductor::channel::channel_types,
-    guest,
+    bindings::{conductor::channel::channel_types, described::metadata},
+    guest, guest_async,
     http::HttpError,
     log::Level,
     smtp::{Acceptance, SmtpError},
@@ -212,7 +212,16 @@ fn context<O: serde::de::DeserializeOwned>(options: &Value) -> Result<Context<O>
 /// parsed.
 #[must_use]
 pub fn manifest<C: Channel + guest::Package>() -> Value {
-    let raw = guest::manifest::<C>();
+    described(&guest::manifest::<C>())
+}
+
+/// [`manifest`] for the async flavour.
+#[must_use]
+pub fn manifest_async<C: AsyncChannel + guest::Package>() -> Value {
+    described(&guest_async::manifest::<C>())
+}
+
+fn described(raw: &metadata::Manifest) -> Value {
     let secrets: Vec<_> = raw
         .secrets
         .iter()

@@ -2,6 +2,8 @@
 
 mod cut;
 
+use std::ops::RangeInclusive;
+
 use unicode_segmentation::UnicodeSegmentation;
 
 use crate::LengthUnit;
@@ -49,6 +51,31 @@ pub fn truncate(text: &str, length_max: usize, unit: LengthUnit) -> String {
 #[must_use]
 pub fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Whether `text` has a number of bytes out of `lengths` and all of them are `allowed`: for ids and
+/// names that a provider gives a narrow form.
+///
+/// ```
+/// use conductor_sdk::text::consists_of;
+///
+/// assert!(consists_of("1099511627776", 1..=20, |byte| byte.is_ascii_digit()));
+/// assert!(!consists_of("77/88", 1..=20, |byte| byte.is_ascii_digit()));
+/// ```
+#[must_use]
+pub fn consists_of(
+    text: &str,
+    lengths: RangeInclusive<usize>,
+    allowed: impl Fn(u8) -> bool,
+) -> bool {
+    lengths.contains(&text.len()) && text.bytes().all(allowed)
+}
+
+/// Whether `digits` are those of a telephone number with its country, without the plus sign in front
+/// of it (ITU-T E.164: 15 digits at most, and no country's begins with 0).
+#[must_use]
+pub fn is_international_number(digits: &str) -> bool {
+    !digits.starts_with('0') && consists_of(digits, 2..=15, |byte| byte.is_ascii_digit())
 }
 
 /// The beginning of what a provider says, on one line, for the detail of an outcome.

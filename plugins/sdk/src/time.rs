@@ -2,6 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+/// Days from March 1 of the year 0 to 1970.
+const FROM_MARCH_OF_YEAR_0: u64 = 719_468;
+
 /// The time now. In tests: what [`FakeHost::now`](crate::testing::FakeHost::now) was told, else the
 /// machine's.
 #[must_use]
@@ -49,6 +52,27 @@ pub fn parse_utc(text: &str) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(seconds * 1_000 + millis))
 }
 
+/// A moment for people, in whole seconds: RFC 3339 in UTC ("2026-11-21T18:00:00Z").
+#[must_use]
+pub fn format_utc(time: SystemTime) -> String {
+    const DAY: u64 = 86_400;
+    let seconds = unix_seconds(time);
+    let (days, rest) = (seconds / DAY, seconds % DAY);
+    // Years that begin in March, in eras of 400; the reverse of `days_since_1970`.
+    let day = days + FROM_MARCH_OF_YEAR_0;
+    let (era, day) = (day / 146_097, day % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (year, month) = match month {
+        0..10 => (era * 400 + year, month + 3),
+        _ => (era * 400 + year + 1, month - 9),
+    };
+    let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 /// Three numbers of so many digits each.
 fn numbers(text: &str, between: char, digits: [usize; 3]) -> Option<[u64; 3]> {
     let mut parts = text.split(between);
@@ -62,7 +86,6 @@ fn numbers(text: &str, between: char, digits: [usize; 3]) -> Option<[u64; 3]> {
 
 /// Days in the Gregorian calendar, by years that begin in March and so end with the leap day.
 fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
-    const FROM_MARCH_OF_YEAR_0: u64 = 719_468;
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let of_years = year * 365 + year / 4 - year / 100 + year / 400;
     of_years + (153 * month + 2) / 5 + day - 1 - FROM_MARCH_OF_YEAR_0
@@ -89,6 +112,21 @@ mod tests {
             ("2100-03-01T00:00:00Z", 4_107_542_400_000),
         ] {
             assert_eq!(millis(text), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_written_as_it_is_read() {
+        for text in [
+            "1970-01-01T00:00:00Z",
+            "2000-02-29T12:00:00Z",
+            "2000-03-01T00:00:00Z",
+            "2026-11-21T18:00:00Z",
+            "2027-12-31T23:59:59Z",
+            "2100-02-28T23:59:59Z",
+            "2100-03-01T00:00:00Z",
+        ] {
+            assert_eq!(format_utc(parse_utc(text).unwrap()), text);
         }
     }
 

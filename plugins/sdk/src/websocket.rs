@@ -67,8 +67,9 @@ impl Socket {
         }
     }
 
-    /// Says goodbye with a code of 1000 or from 3000 to 4999.
-    pub fn close(self, code: u16, reason: &str) {
+    /// Says goodbye with a code of 1000 or from 3000 to 4999. What is done with it after that fails
+    /// as closed.
+    pub fn close(&self, code: u16, reason: &str) {
         host::websocket::close(self.number, code, reason);
     }
 }
@@ -101,6 +102,26 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(operation) = self.operation.take() {
             self.socket.receiving.replace(Some(operation));
+        }
+    }
+}
+
+impl Error {
+    /// What happened, in a sentence.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Invalid(why)
+            | Self::Denied(why)
+            | Self::Unreachable(why)
+            | Self::TooLarge(why) => why.clone(),
+            Self::Closed(Some(CloseReason { code, reason })) if reason.is_empty() => {
+                format!("the other side closed the connection with {code}")
+            }
+            Self::Closed(Some(CloseReason { code, reason })) => {
+                format!("the other side closed the connection with {code}: {reason}")
+            }
+            Self::Closed(None) => String::from("the connection was cut"),
         }
     }
 }

@@ -9,27 +9,17 @@
 mod errors;
 mod mrkdwn;
 
-use conductor_sdk::{
-    Channel, Context, Failure, Format, HealthReport, LengthUnit, Manifest, Message, Overflow,
-    Priority, RateScope, Receipt, SendError,
-    http::{self, Request},
-    json,
-    markdown::Rich,
-    options::BaseUrl,
-    overflow::send_parts,
-    secrets,
-    serde_json::Value,
-    text::length,
-};
-use std::time::Duration;
+use conductor_sdk::{markdown::Rich, prelude::*, text::length};
 
 const BOT_TOKEN: &str = "BOT_TOKEN";
 const WEBHOOK_PATH: &str = "WEBHOOK_PATH";
+const API: &str = "https://slack.com/api";
+const HOOKS: &str = "https://hooks.slack.com/services";
 
 /// Characters of `text` that Slack asks not to exceed
 /// (<https://docs.slack.dev/reference/methods/chat.postMessage#truncating>). It cuts at 40,000 without a
 /// word, and shows anything above 4,000 in pieces of its own making.
-const TEXT_MAX: u32 = 4_000;
+const TEXT_MAX: usize = 4_000;
 
 /// The channel's options.
 #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -48,20 +38,12 @@ pub struct Options {
     /// What happens to a message of more than 4,000 characters.
     #[serde(default)]
     overflow: Overflow,
-    /// As a bot: where the Web API is, for a proxy or a test.
-    #[serde(default = "default_api_base")]
-    api_base: BaseUrl,
-    /// Through a webhook: where webhooks are, for a proxy or a test.
-    #[serde(default = "default_hooks_base")]
-    hooks_base: BaseUrl,
-}
-
-fn default_api_base() -> BaseUrl {
-    BaseUrl::new("https://slack.com/api")
-}
-
-fn default_hooks_base() -> BaseUrl {
-    BaseUrl::new("https://hooks.slack.com/services")
+    /// As a bot: where the Web API is, for a proxy or a test; https://slack.com/api unless set.
+    #[serde(default)]
+    api_base: ApiBase,
+    /// Through a webhook: where webhooks are, for a proxy or a test; Slack's address unless set.
+    #[serde(default)]
+    hooks_base: ApiBase,
 }
 
 /// See the crate's own documentation.
@@ -111,27 +93,30 @@ impl Channel for Slack {
         let is_markdown = message.format == Format::Markdown;
         let content = Rich::of(message)
             .measured(|part| length(&mrkdwn::render(part), LengthUnit::Characters));
-        let length_max = usize::try_from(TEXT_MAX).unwrap_or(usize::MAX);
-        let parts = self.options.overflow.apply(&content, length_max)?;
+        let parts = self.options.overflow.apply(&content, TEXT_MAX)?;
         send_parts(message, &parts, |part, _| {
             // There is no way to escape `*`: in plain text nothing is markup, the title neither.
             let plain = Rich::plain(&part.text);
             let text = mrkdwn::render(if is_markdown { part } else { &plain });
             let body = self.body(message, &text, is_markdown);
             if self.is_bot {
-                self.post_message(message, body)
+                self.post_message(message, &body)
             } else {
                 self.post_webhook(message, &body)
             }
         })
     }
 
-    fn health(&self) -> HealthReport {
+    /// Asks Slack whose token it is (<https://docs.slack.dev/reference/methods/auth.test>).
+    fn probe(&self) -> Result<HealthReport, SendError> {
         if !self.is_bot {
             // A webhook can be asked nothing that would not post.
-            return HealthReport::healthy();
+            return Ok(HealthReport::healthy());
         }
-        self.probe().unwrap_or_else(HealthReport::from)
+        let answer = errors::web_api(self.web_api("auth.test")?.fetch()?)?;
+        let text = |name| answer.text_at(name).unwrap_or_default();
+        let known = format!("Slack knows the token as {} of {}", text("/user"), text("/team"));
+        Ok(HealthReport::healthy_and(Some(known)))
     }
 }
 
@@ -139,7 +124,8 @@ impl Slack {
     fn body(&self, message: &Message, text: &str, is_markdown: bool) -> Value {
         if self.options.priority_bar {
             let read = if is_markdown { vec!["text"] } else { Vec::new() };
-            let color = colour(message.priority);
+            // Slack's three names of colours, and a grey.
+            let color = message.priority.pick(["#9a9a9a", "good", "warning", "danger"]);
             return json!({
                 "attachments": [
                     { "text": text, "fallback": text, "color": color, "mrkdwn_in": read },
@@ -154,18 +140,14 @@ impl Slack {
         })
     }
 
-    fn post_message(&self, message: &Message, mut body: Value) -> Result<Receipt, SendError> {
+    fn post_message(&self, message: &Message, body: &Value) -> Result<Receipt, SendError> {
         let channel = message.require_target(self.options.channel.as_deref())?;
-        if let Some(fields) = body.as_object_mut() {
-            fields.insert("channel".to_owned(), channel.into());
-        }
-        let answer = errors::web_api(&self.web_api("chat.postMessage")?.json(&body).fetch()?)?;
-        let mut receipt = Receipt::delivered();
-        receipt.provider_id = answer.ts;
-        Ok(match answer.channel {
-            Some(channel) => receipt.detail("channel", channel),
-            None => receipt,
-        })
+        let body = with_members(body, json!({ "channel": channel }));
+        let answer = self.web_api("chat.postMessage")?.json(&body).fetch()?;
+        let posted = errors::web_api(answer)?;
+        Ok(Receipt::delivered()
+            .provider_id_if(posted.text_at("/ts"))
+            .detail_if("channel", posted.text_at("/channel")))
     }
 
     fn post_webhook(&self, message: &Message, body: &Value) -> Result<Receipt, SendError> {
@@ -176,34 +158,14 @@ impl Slack {
             ));
         }
         let path = secrets::placeholder(WEBHOOK_PATH)?;
-        let url = format!("{}/{path}", self.options.hooks_base);
-        errors::webhook(&http::post(url).json(body).fetch()?)?;
+        let url = format!("{}/{path}", self.options.hooks_base.or(HOOKS));
+        http::post(url).json(body).fetch()?.success_or(errors::webhook)?;
         Ok(Receipt::delivered())
     }
 
     fn web_api(&self, method: &str) -> Result<Request, SendError> {
-        let token = secrets::placeholder(BOT_TOKEN)?;
-        Ok(http::post(format!("{}/{method}", self.options.api_base))
-            .header("authorization", format!("Bearer {token}")))
-    }
-
-    /// Asks Slack whose token it is (<https://docs.slack.dev/reference/methods/auth.test>).
-    fn probe(&self) -> Result<HealthReport, SendError> {
-        let answer = errors::web_api(&self.web_api("auth.test")?.fetch()?)?;
-        Ok(HealthReport {
-            detail: Some(format!("Slack knows the token as {} of {}", answer.user, answer.team)),
-            ..HealthReport::healthy()
-        })
-    }
-}
-
-/// Slack's three names of colours, and a grey.
-fn colour(priority: Priority) -> &'static str {
-    match priority {
-        Priority::Low => "#9a9a9a",
-        Priority::Normal => "good",
-        Priority::High => "warning",
-        Priority::Urgent => "danger",
+        let url = format!("{}/{method}", self.options.api_base.or(API));
+        Ok(http::post(url).bearer(&secrets::placeholder(BOT_TOKEN)?))
     }
 }
 

@@ -6,18 +6,11 @@
 
 mod errors;
 
-use conductor_sdk::{
-    Channel, Context, Failure, HealthReport, LengthUnit, Manifest, Message, Overflow, Receipt,
-    ReceiptStatus, SendError,
-    http::Request,
-    options::BaseUrl,
-    overflow::{Plain, send_parts},
-    secrets, serde_json,
-    text::one_line,
-};
+use conductor_sdk::{overflow::Plain, prelude::*, text::is_international_number};
 use serde::Deserialize;
 
 const AUTH_TOKEN: &str = "AUTH_TOKEN";
+const API: &str = "https://api.twilio.com";
 
 /// Characters of a body
 /// (<https://www.twilio.com/docs/messaging/api/message-resource#request-body-parameters>). Twilio
@@ -53,16 +46,12 @@ pub struct Options {
     /// the notification's own `expiresAt`.
     #[schemars(range(min = 1, max = 36_000))]
     validity_period_s: Option<u32>,
-    /// Where the API is: another region, a proxy or a test.
-    #[serde(default = "default_api_base")]
-    api_base: BaseUrl,
+    /// Where the API is: another region, a proxy or a test; https://api.twilio.com unless set.
+    #[serde(default)]
+    api_base: ApiBase,
     /// What happens to a message that is longer than 1,600 characters.
     #[serde(default)]
     overflow: Overflow,
-}
-
-fn default_api_base() -> BaseUrl {
-    BaseUrl::new("https://api.twilio.com")
 }
 
 /// What a notification may say to this channel alone, in the member `twilio` of its `data`.
@@ -71,15 +60,6 @@ fn default_api_base() -> BaseUrl {
 struct Own {
     /// Addresses of pictures, for an MMS.
     media_urls: Vec<String>,
-}
-
-/// What is of use of the message that Twilio answers with.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Created {
-    sid: Option<String>,
-    status: Option<String>,
-    num_segments: Option<String>,
 }
 
 /// See the crate's own documentation.
@@ -97,8 +77,7 @@ impl Channel for Twilio {
                 "the account's auth token (Console, Account Info), or the secret of the API key \
                  that api_key_sid names",
             )
-            .host("https://api.twilio.com")
-            .host("option:api_base")
+            .api(API, "api_base")
             .body_max(1_600, LengthUnit::Characters)
     }
 
@@ -114,30 +93,39 @@ impl Channel for Twilio {
     }
 
     fn send(&self, message: &Message) -> Result<Receipt, SendError> {
-        let to = number(message.require_target(self.options.to.as_deref())?)?;
+        let to = message.checked_target(
+            self.options.to.as_deref(),
+            |target| target.strip_prefix('+').is_some_and(is_international_number),
+            "a telephone number with its country, without spaces: +15550100",
+        )?;
         let own: Own = message.own_data("twilio")?;
         if own.media_urls.len() > MEDIA_MAX {
-            return Err(SendError::rejected(
-                "invalid_data",
-                format!(
-                    "data.twilio.media_urls has {} addresses and Twilio takes {MEDIA_MAX}",
-                    own.media_urls.len()
-                ),
-            ));
+            return Err(SendError::invalid_data(format!(
+                "data.twilio.media_urls has {} addresses and Twilio takes {MEDIA_MAX}",
+                own.media_urls.len()
+            )));
         }
         let body = body(message);
         let text = Plain::new(&body, LengthUnit::Characters);
         let parts = self.options.overflow.apply(&text, BODY_CHARACTERS_MAX)?;
-        let mut receipt = send_parts(message, &parts, |part, number| {
+        send_parts(message, &parts, |part, number| {
             let media: &[String] = if number == 0 { &own.media_urls } else { &[] };
             self.create(message, to, part, media)
-        })?;
-        receipt.status = ReceiptStatus::Accepted;
-        Ok(receipt)
+        })
     }
 
-    fn health(&self) -> HealthReport {
-        self.probe().unwrap_or_else(HealthReport::from)
+    /// Asks for the account. An API key may not do that, but it may look at one message
+    /// (<https://www.twilio.com/docs/iam/api-keys#api-key-types>).
+    fn probe(&self) -> Result<HealthReport, SendError> {
+        let path =
+            if self.options.api_key_sid.is_some() { "/Messages.json?PageSize=1" } else { ".json" };
+        let answer = self.request("GET", path)?.fetch()?.success_or(errors::outcome)?;
+        Ok(match answer.text_at("/status").as_deref() {
+            None | Some("active") => HealthReport::healthy(),
+            Some(other) => {
+                HealthReport::unhealthy(format!("Twilio says that the account is {other}"))
+            }
+        })
     }
 }
 
@@ -161,46 +149,21 @@ impl Twilio {
         let mut form = vec![("To", to), ("Body", body)];
         form.extend(optional.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))));
         form.extend(media.iter().map(|url| ("MediaUrl", url.as_str())));
-        let response = self.request("POST", "/Messages.json")?.form(&form).fetch()?;
-        if !response.is_success() {
-            return Err(errors::outcome(&response));
-        }
+        let answer = self.request("POST", "/Messages.json")?.form(&form).fetch()?;
+        let created = answer.success_or(errors::outcome)?;
         // Taken, whatever the answer looks like.
-        let created: Created = response.json().unwrap_or_default();
-        let mut receipt = Receipt::accepted();
-        receipt.provider_id = created.sid;
-        for (name, value) in [("status", created.status), ("segments", created.num_segments)] {
-            if let Some(value) = value {
-                receipt = receipt.detail(name, value);
-            }
-        }
-        Ok(receipt)
+        Ok(Receipt::accepted()
+            .provider_id_if(created.text_at("/sid"))
+            .detail_if("status", created.text_at("/status"))
+            .detail_if("segments", created.text_at("/num_segments")))
     }
 
     fn request(&self, method: &str, path: &str) -> Result<Request, SendError> {
         let Options { api_base, account_sid, api_key_sid, .. } = &self.options;
         let username = api_key_sid.as_deref().unwrap_or(account_sid);
-        let url = format!("{api_base}/2010-04-01/Accounts/{account_sid}{path}");
+        let url = format!("{}/2010-04-01/Accounts/{account_sid}{path}", api_base.or(API));
         Ok(Request::new(method, url)
             .header("authorization", secrets::basic_auth(username, AUTH_TOKEN)?))
-    }
-
-    /// Asks for the account. An API key may not do that, but it may look at one message
-    /// (<https://www.twilio.com/docs/iam/api-keys#api-key-types>).
-    fn probe(&self) -> Result<HealthReport, SendError> {
-        let path =
-            if self.options.api_key_sid.is_some() { "/Messages.json?PageSize=1" } else { ".json" };
-        let response = self.request("GET", path)?.fetch()?;
-        if !response.is_success() {
-            return Err(errors::outcome(&response));
-        }
-        let answer: serde_json::Value = response.json().unwrap_or_default();
-        Ok(match answer.get("status").and_then(serde_json::Value::as_str) {
-            None | Some("active") => HealthReport::healthy(),
-            Some(other) => {
-                HealthReport::unhealthy(format!("Twilio says that the account is {other}"))
-            }
-        })
     }
 }
 
@@ -216,25 +179,10 @@ fn validity_period_s(message: &Message, option: Option<u32>) -> Option<u64> {
 
 /// An SMS has no title: it is the first line.
 fn body(message: &Message) -> String {
-    match one_line(message.title.as_deref().unwrap_or_default()) {
-        title if title.is_empty() => message.body.clone(),
-        title => format!("{title}\n{}", message.body),
+    match message.title_line() {
+        None => message.body.clone(),
+        Some(title) => format!("{title}\n{}", message.body),
     }
-}
-
-/// E.164 (<https://www.twilio.com/docs/glossary/what-e164>).
-fn number(target: &str) -> Result<&str, SendError> {
-    let digits = target.strip_prefix('+').unwrap_or_default();
-    let is_number = (2..=15).contains(&digits.len())
-        && digits.bytes().all(|byte| byte.is_ascii_digit())
-        && !digits.starts_with('0');
-    if is_number {
-        return Ok(target);
-    }
-    Err(SendError::rejected(
-        "invalid_target",
-        "the target must be a telephone number with its country, without spaces: +15550100",
-    ))
 }
 
 conductor_sdk::export!(Twilio);

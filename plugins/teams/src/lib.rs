@@ -8,16 +8,8 @@
 
 mod card;
 
-use conductor_sdk::{
-    Channel, Context, Failure, Format, HealthReport, LengthUnit, Manifest, Message, Overflow,
-    RateScope, Receipt, Retry, RetryScope, SendError,
-    http::{self, Response},
-    markdown::Rich,
-    overflow::send_parts,
-    secrets, text,
-};
+use conductor_sdk::{markdown::Rich, prelude::*, text};
 use serde::Deserialize;
-use std::time::Duration;
 
 const SIGNATURE: &str = "SIGNATURE";
 
@@ -25,7 +17,7 @@ const SIGNATURE: &str = "SIGNATURE";
 /// (<https://learn.microsoft.com/microsoftteams/limits-specifications-teams>).
 const PAYLOAD_BYTES_MAX: usize = 27 * 1_024;
 /// Of the message. A card is longer than its text: what the limit of the payload says comes on top.
-const BODY_BYTES_MAX: u32 = 24 * 1_024;
+const BODY_BYTES_MAX: usize = 24 * 1_024;
 
 /// The channel's options.
 #[derive(Deserialize, schemars::JsonSchema)]
@@ -90,66 +82,38 @@ impl Channel for Teams {
         })
     }
 
-    /// A workflow can be asked nothing that would not run it.
-    fn health(&self) -> HealthReport {
-        HealthReport::healthy()
-    }
+    // No `probe`: a workflow can be asked nothing that would not run it.
 }
 
-/// The body of an error.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Refusal {
-    error: Problem,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Problem {
-    code: String,
-    message: String,
-}
+/// The workflow is switched off, gone, or begins with something else.
+const CODES: [(&str, Meaning); 3] = [
+    ("WorkflowTriggerIsNotEnabled WorkflowNotEnabled", Meaning::Misconfigured),
+    ("TriggerNotFound WorkflowTriggerNotFound", Meaning::Misconfigured),
+    ("MissingApiVersionParameter InvalidApiVersionParameter", Meaning::Misconfigured),
+];
 
 fn outcome(response: &Response) -> Result<Receipt, SendError> {
     if response.is_success() {
         // The connectors that were there before workflows say so in the text of a 200.
         let body = response.text();
         if body.contains("HTTP error 429") {
-            return Err(Retry::new("http_429", "Teams: too many messages")
-                .scope(RetryScope::Credential)
-                .into());
+            let refusal = response.refusal("Teams", "http_429", "too many messages");
+            return Err(refusal.retry(RetryScope::Credential, None));
         }
         if body.contains("Microsoft Teams endpoint returned HTTP error") {
             return Err(SendError::retry("connector_error", text::excerpt(&body)));
         }
-        let mut receipt = Receipt::accepted();
-        receipt.provider_id = response.header("x-ms-workflow-run-id").map(ToOwned::to_owned);
-        return Ok(receipt);
+        let run = response.header("x-ms-workflow-run-id").map(ToOwned::to_owned);
+        return Ok(Receipt::accepted().provider_id_if(run));
     }
-    let Problem { code, message } = response.json::<Refusal>().unwrap_or_default().error;
-    if code.is_empty() {
+    if response.text_at("/error/code").is_none() {
         return Err(response.webhook_error());
     }
-    let detail = format!("Teams: {}", text::excerpt(&message));
-    Err(match (response.status, code.as_str()) {
-        // The workflow is switched off, gone, or begins with something else.
-        (
-            400,
-            "WorkflowTriggerIsNotEnabled"
-            | "WorkflowNotEnabled"
-            | "TriggerNotFound"
-            | "WorkflowTriggerNotFound"
-            | "MissingApiVersionParameter"
-            | "InvalidApiVersionParameter",
-        )
-        | (401 | 403 | 404 | 410, _) => SendError::misconfigured(code, detail),
-        (429, _) => Retry::new(code, detail)
-            .after(response.retry_after())
-            .scope(RetryScope::Credential)
-            .into(),
-        (408 | 500..=599, _) => Retry::new(code, detail).after(response.retry_after()).into(),
-        _ => SendError::rejected(code, detail),
-    })
+    let refusal = response.refusal_at("Teams", "/error/code", &["/error/message"]);
+    Err(refusal.by_code(&CODES).unwrap_or_else(|refusal| match response.status {
+        401 | 403 | 404 | 410 => refusal.misconfigured(),
+        _ => refusal.by_status(RetryScope::Credential),
+    }))
 }
 
 conductor_sdk::export!(Teams);

@@ -2,26 +2,7 @@
 //! number, which is the HTTP status, and a sentence, which "may change in the future"; so that the
 //! number decides, and the sentence only picks a word for programs.
 
-use std::time::Duration;
-
-use conductor_sdk::{Retry, RetryScope, SendError, http::Response, text};
-use serde::Deserialize;
-
-/// What is of use of an answer.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Refusal {
-    description: String,
-    parameters: Parameters,
-}
-
-/// <https://core.telegram.org/bots/api#responseparameters>
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Parameters {
-    migrate_to_chat_id: Option<i64>,
-    retry_after: Option<u64>,
-}
+use conductor_sdk::prelude::*;
 
 /// Beginnings of sentences that are known, in lower case, and the word for each.
 const WORDS: [(&str, &str); 10] = [
@@ -39,32 +20,19 @@ const WORDS: [(&str, &str); 10] = [
 
 /// What an answer that is not `ok` means.
 pub(crate) fn outcome(response: &Response) -> SendError {
-    let refusal: Refusal = response.json().unwrap_or_default();
-    let sentence = refusal.description.to_lowercase();
-    let code = WORDS
-        .iter()
-        .find(|(begin, _)| sentence.starts_with(begin))
-        .map_or_else(|| format!("http_{}", response.status), |(_, word)| (*word).to_owned());
-    let detail = if refusal.description.is_empty() {
-        response.summary()
-    } else {
-        format!("Telegram: {}", text::excerpt(&refusal.description))
-    };
-    // A group that became a supergroup.
-    if let Some(chat) = refusal.parameters.migrate_to_chat_id {
-        return SendError::moved(chat.to_string(), "migrated", detail);
+    let description = response.text_at("/description").unwrap_or_default();
+    // A group that became a supergroup (https://core.telegram.org/bots/api#responseparameters).
+    if let Some(chat) = response.text_at("/parameters/migrate_to_chat_id") {
+        return response.refusal("Telegram", "migrated", &description).moved(chat);
     }
+    let sentence = description.to_lowercase();
+    let known = WORDS.iter().find(|(begin, _)| sentence.starts_with(begin));
+    let refusal = response
+        .refusal("Telegram", known.map_or("", |(_, word)| word), &description)
+        .wait(response.seconds_at("/parameters/retry_after"));
     match response.status {
         // "Unauthorized" for a token that was revoked, "Not Found" for one that never was.
-        401 | 404 => SendError::misconfigured(code, format!("{detail} (is BOT_TOKEN right?)")),
-        429 => {
-            let body = refusal.parameters.retry_after.map(Duration::from_secs);
-            Retry::new(code, detail)
-                .after(response.retry_after().max(body))
-                .scope(RetryScope::Destination)
-                .into()
-        }
-        408 | 500..=599 => Retry::new(code, detail).after(response.retry_after()).into(),
-        _ => SendError::rejected(code, detail),
+        401 | 404 => refusal.hint("is BOT_TOKEN right?").misconfigured(),
+        _ => refusal.by_status(RetryScope::Destination),
     }
 }

@@ -6,25 +6,13 @@
 mod entities;
 mod errors;
 
-use conductor_sdk::{
-    Channel, Context, Failure, Format, HealthReport, LengthUnit, Manifest, Message, Overflow,
-    Priority, RateScope, Receipt, SendError,
-    http::{self, Request},
-    json,
-    markdown::Rich,
-    options::BaseUrl,
-    overflow::send_parts,
-    secrets,
-    serde_json::Value,
-    text::length,
-    without_nulls,
-};
-use std::time::Duration;
+use conductor_sdk::{markdown::Rich, prelude::*, text::length};
 
 const BOT_TOKEN: &str = "BOT_TOKEN";
+const API: &str = "https://api.telegram.org";
 
 /// Of `text`. Telegram says characters and counts as it counts in entities, in UTF-16.
-const TEXT_MAX: u32 = 4_096;
+const TEXT_MAX: usize = 4_096;
 
 /// The channel's options.
 #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -46,13 +34,9 @@ pub struct Options {
     /// What happens to a message of more than 4,096 UTF-16 units.
     #[serde(default)]
     overflow: Overflow,
-    /// Where the Bot API is, for a server of your own or a test.
-    #[serde(default = "default_api_base")]
-    api_base: BaseUrl,
-}
-
-fn default_api_base() -> BaseUrl {
-    BaseUrl::new("https://api.telegram.org")
+    /// Where the Bot API is, for a server of your own or a test; https://api.telegram.org unless set.
+    #[serde(default)]
+    api_base: ApiBase,
 }
 
 /// See the crate's own documentation.
@@ -66,8 +50,7 @@ impl Channel for Telegram {
     fn manifest() -> Manifest {
         Manifest::default()
             .secret(BOT_TOKEN, "the bot's token, 123456:ABC… (write /newbot to @BotFather)")
-            .host("https://api.telegram.org")
-            .host("option:api_base")
+            .api(API, "api_base")
             .body_max(TEXT_MAX, LengthUnit::Utf16Units)
             .formats([Format::Plain, Format::Markdown])
             // https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
@@ -80,32 +63,28 @@ impl Channel for Telegram {
     }
 
     fn send(&self, message: &Message) -> Result<Receipt, SendError> {
-        let chat = message.require_target(self.options.chat_id.as_deref())?;
-        if !is_chat(chat) {
-            return Err(SendError::rejected(
-                "invalid_target",
-                "the target must be the number of a Telegram chat or @name of a public channel",
-            ));
-        }
+        let chat = message.checked_target(
+            self.options.chat_id.as_deref(),
+            is_chat,
+            "the number of a Telegram chat or @name of a public channel",
+        )?;
         let content = Rich::of(message).measured(|part| length(&part.text, LengthUnit::Utf16Units));
-        let length_max = usize::try_from(TEXT_MAX).unwrap_or(usize::MAX);
-        let parts = self.options.overflow.apply(&content, length_max)?;
+        let parts = self.options.overflow.apply(&content, TEXT_MAX)?;
         send_parts(message, &parts, |part, _| {
             let body = self.body(chat, message.priority, part);
-            let response = self.method("sendMessage")?.json(&body).fetch()?;
-            if !response.is_success() {
-                return Err(errors::outcome(&response));
-            }
+            let answer = self.method("sendMessage")?.json(&body).fetch()?;
+            let sent = answer.success_or(errors::outcome)?;
             // Delivered, whatever the body looks like.
-            let answer: Value = response.json().unwrap_or_default();
-            let mut receipt = Receipt::delivered();
-            receipt.provider_id = answer.pointer("/result/message_id").map(|id| id.to_string());
-            Ok(receipt)
+            Ok(Receipt::delivered().provider_id_if(sent.text_at("/result/message_id")))
         })
     }
 
-    fn health(&self) -> HealthReport {
-        self.probe().unwrap_or_else(HealthReport::from)
+    /// Asks Telegram whose token it is (<https://core.telegram.org/bots/api#getme>).
+    fn probe(&self) -> Result<HealthReport, SendError> {
+        let answer = self.method("getMe")?.fetch()?.success_or(errors::outcome)?;
+        let name = answer.text_at("/result/username");
+        let known = |name| format!("Telegram knows the token as @{name}");
+        Ok(HealthReport::healthy_and(name.map(known)))
     }
 }
 
@@ -125,21 +104,7 @@ impl Telegram {
 
     fn method(&self, name: &str) -> Result<Request, SendError> {
         let token = secrets::placeholder(BOT_TOKEN)?;
-        Ok(http::post(format!("{}/bot{token}/{name}", self.options.api_base)))
-    }
-
-    /// Asks Telegram whose token it is (<https://core.telegram.org/bots/api#getme>).
-    fn probe(&self) -> Result<HealthReport, SendError> {
-        let response = self.method("getMe")?.fetch()?;
-        if !response.is_success() {
-            return Err(errors::outcome(&response));
-        }
-        let answer: Value = response.json().unwrap_or_default();
-        let name = answer.pointer("/result/username").and_then(Value::as_str);
-        Ok(HealthReport {
-            detail: name.map(|name| format!("Telegram knows the token as @{name}")),
-            ..HealthReport::healthy()
-        })
+        Ok(http::post(format!("{}/bot{token}/{name}", self.options.api_base.or(API))))
     }
 }
 

@@ -1,9 +1,6 @@
 //! A channel to begin with: copy this folder, and change what your provider has otherwise.
 
-use conductor_sdk::{
-    Channel, Context, Failure, LengthUnit, Manifest, Message, Overflow, Receipt, SendError, http,
-    json, options::BaseUrl, overflow::Plain, overflow::send_parts, secrets,
-};
+use conductor_sdk::{overflow::Plain, prelude::*};
 
 /// The channel's options.
 #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -38,12 +35,9 @@ impl Channel for Template {
         let parts =
             self.0.overflow.apply(&Plain::new(&message.body, LengthUnit::Characters), 2_000)?;
         send_parts(message, &parts, |part, _| {
-            let response = http::post(&url).json(&json!({ "text": part })).fetch()?;
-            if response.is_success() {
-                Ok(Receipt::delivered())
-            } else {
-                Err(response.webhook_error())
-            }
+            let answer = http::post(&url).json(&json!({ "text": part })).fetch()?;
+            answer.success_or(Response::webhook_error)?;
+            Ok(Receipt::delivered())
         })
     }
 }

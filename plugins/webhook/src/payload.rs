@@ -1,7 +1,7 @@
 //! The body of the request.
 
 use conductor_sdk::{
-    Format, Message, Priority, SendError,
+    Format, Message, SendError,
     serde_json::{self, Value},
 };
 use serde::Serialize;
@@ -41,12 +41,7 @@ pub(crate) fn encode(event_type: &str, message: &Message) -> Result<Vec<u8>, Sen
                 Format::Plain => "plain",
                 Format::Markdown => "markdown",
             },
-            priority: match message.priority {
-                Priority::Low => "low",
-                Priority::Normal => "normal",
-                Priority::High => "high",
-                Priority::Urgent => "urgent",
-            },
+            priority: message.priority.name(),
             title: message.title.as_deref(),
             target_id: message.target.as_deref(),
             data: message.parse_data()?,

@@ -2,12 +2,10 @@
 //! (<https://developers.facebook.com/documentation/business-messaging/whatsapp/messages/send-messages>).
 
 use conductor_sdk::{
-    LengthUnit, Message, Overflow, Priority, SendError, json,
-    markdown::{Dialect, Rich, Style},
+    markdown::{ChatMarks, Rich},
     overflow::Plain,
-    serde_json::Value,
-    text::{length, one_line},
-    without_nulls,
+    prelude::*,
+    text::one_line,
 };
 use serde::{Deserialize, Serialize};
 
@@ -60,130 +58,56 @@ pub(crate) struct OwnTemplate {
     components: Vec<Value>,
 }
 
-/// The message from the template that the options name.
-pub(crate) fn from_option(
-    template: &TemplateOption,
-    message: &Message,
-    overflow: Overflow,
-) -> Result<Value, SendError> {
-    let texts = template
-        .parameters
-        .iter()
-        .map(|field| match field {
-            Field::Title => message.title.as_deref().unwrap_or("-"),
-            Field::Message => &message.body,
-            Field::Priority => priority(message.priority),
-        })
-        .collect::<Vec<_>>();
-    let components = body_component(&texts, overflow)?;
-    Ok(template_json(&template.name, &template.language, components))
+impl TemplateOption {
+    /// The template with the parts of this notification in its places.
+    pub(crate) fn filled_with(&self, message: &Message) -> OwnTemplate {
+        let text = |field: &Field| match field {
+            Field::Title => message.title.clone().unwrap_or_else(|| "-".to_owned()),
+            Field::Message => message.body.clone(),
+            Field::Priority => message.priority.name().to_owned(),
+        };
+        let parameters = self.parameters.iter().map(text).collect();
+        let (name, language) = (self.name.clone(), self.language.clone());
+        OwnTemplate { name, language, parameters, components: Vec::new() }
+    }
 }
 
-/// The message from the template that it names itself.
-pub(crate) fn from_own(template: OwnTemplate, overflow: Overflow) -> Result<Value, SendError> {
-    let components = if template.components.is_empty() {
-        let texts = template.parameters.iter().map(String::as_str).collect::<Vec<_>>();
-        body_component(&texts, overflow)?
-    } else {
-        template.components
-    };
-    Ok(template_json(&template.name, &template.language, components))
-}
-
-fn template_json(name: &str, language: &str, components: Vec<Value>) -> Value {
+/// The message from a template.
+pub(crate) fn of_template(template: OwnTemplate, overflow: Overflow) -> Result<Value, SendError> {
+    let OwnTemplate { name, language, parameters, mut components } = template;
+    if components.is_empty() && !parameters.is_empty() {
+        let parameters = parameters.iter().map(|text| parameter(text, overflow));
+        let parameters = parameters.collect::<Result<Vec<_>, _>>()?;
+        components.push(json!({ "type": "body", "parameters": parameters }));
+    }
     // The policy is the only one there is, and Meta's description of the API requires it.
     let template = without_nulls(json!({
         "name": name,
         "language": { "policy": "deterministic", "code": language },
         "components": (!components.is_empty()).then_some(components),
     }));
-    json!({ "type": "template", "template": template })
+    Ok(json!({ "type": "template", "template": template }))
 }
 
 /// Parameters are one line each; a template cannot be sent in parts, so what is too long for one is
 /// cut or rejected.
-fn body_component(texts: &[&str], overflow: Overflow) -> Result<Vec<Value>, SendError> {
-    if texts.is_empty() {
-        return Ok(Vec::new());
-    }
-    let overflow = match overflow {
-        Overflow::Split => Overflow::Truncate,
-        other => other,
-    };
-    let mut parameters = Vec::new();
-    for text in texts {
-        let line = one_line(text);
-        let plain = Plain::new(&line, LengthUnit::Characters);
-        for text in overflow.apply(&plain, PARAMETER_CHARACTERS_MAX)? {
-            parameters.push(json!({ "type": "text", "text": text }));
-        }
-    }
-    Ok(vec![json!({ "type": "body", "parameters": parameters })])
+fn parameter(text: &str, overflow: Overflow) -> Result<Value, SendError> {
+    let line = one_line(text);
+    let plain = Plain::new(&line, LengthUnit::Characters);
+    let text = overflow.apply_whole(&plain, PARAMETER_CHARACTERS_MAX)?;
+    Ok(json!({ "type": "text", "text": text }))
 }
 
-/// The message as text, in parts where `overflow` says so.
+/// The message as text, in parts where `overflow` says so. WhatsApp has the usual marks
+/// (<https://faq.whatsapp.com/539178204879377>) and no way to escape one. A link's text is not a link:
+/// it makes one of the address alone.
 pub(crate) fn texts(
     message: &Message,
     overflow: Overflow,
     preview_url: bool,
 ) -> Result<Vec<Value>, SendError> {
-    let rich =
-        Rich::of(message).measured(|rich| length(&rich.render(&Markup), LengthUnit::Characters));
-    let parts = overflow.apply(&rich, TEXT_CHARACTERS_MAX)?;
-    let text = |part: Rich| {
-        json!({
-            "type": "text",
-            "text": { "body": part.render(&Markup), "preview_url": preview_url },
-        })
-    };
-    Ok(parts.into_iter().map(text).collect())
-}
-
-fn priority(priority: Priority) -> &'static str {
-    match priority {
-        Priority::Low => "low",
-        Priority::Normal => "normal",
-        Priority::High => "high",
-        Priority::Urgent => "urgent",
-    }
-}
-
-/// WhatsApp's own marks (<https://faq.whatsapp.com/539178204879377>). There is no way to escape one.
-struct Markup;
-
-impl Markup {
-    fn mark(style: &Style) -> &'static str {
-        match style {
-            Style::Bold | Style::Heading(_) => "*",
-            Style::Italic => "_",
-            Style::Strike => "~",
-            Style::Code => "`",
-            Style::Pre(_) => "```",
-            Style::Link(_) | Style::Quote => "",
-        }
-    }
-}
-
-impl Dialect for Markup {
-    fn open(&self, style: &Style, out: &mut String) {
-        out.push_str(if *style == Style::Quote { "> " } else { Self::mark(style) });
-    }
-
-    fn close(&self, style: &Style, out: &mut String) {
-        match style {
-            // A link's text is not a link: WhatsApp makes one of the address alone.
-            Style::Link(url) if !out.ends_with(url.as_str()) => {
-                out.push_str(&format!(" ({url})"));
-            }
-            other => out.push_str(Self::mark(other)),
-        }
-    }
-
-    fn text(&self, text: &str, inside: &[&Style], out: &mut String) {
-        if inside.contains(&&Style::Quote) {
-            out.push_str(&text.replace('\n', "\n> "));
-        } else {
-            out.push_str(text);
-        }
-    }
+    let text = Rich::of(message).in_dialect(&ChatMarks, LengthUnit::Characters);
+    let parts = overflow.apply(&text, TEXT_CHARACTERS_MAX)?;
+    let text = |part| json!({ "body": part, "preview_url": preview_url });
+    Ok(parts.into_iter().map(|part| json!({ "type": "text", "text": text(part) })).collect())
 }

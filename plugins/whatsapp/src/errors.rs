@@ -1,81 +1,44 @@
 //! What the Cloud API's refusals mean. Meta says to go by `code` and `details` and not by the status
 //! (<https://developers.facebook.com/documentation/business-messaging/whatsapp/support/error-codes>).
 
-use std::time::Duration;
-
-use conductor_sdk::{RetryScope, SendError, http::Response};
-use serde::Deserialize;
+use conductor_sdk::prelude::*;
 
 /// One message every six seconds to the same person
 /// (<https://developers.facebook.com/documentation/business-messaging/whatsapp/throughput>).
 const PAIR_RATE_WAIT: Duration = Duration::from_secs(6);
 
-/// The body of an error.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Body {
-    error: Problem,
-}
+const CODES: [(&str, Meaning); 5] = [
+    // Credential and permissions; below those from 200 to 299.
+    ("0 3 10 190 131005", Meaning::Misconfigured),
+    // A number that is not there or not registered (33, 133010, 131045), has no approved name
+    // (131037); an account that is blocked (368, 131031) or cannot pay (131042).
+    ("33 133010 131045 131037 368 131031 131042", Meaning::Misconfigured),
+    // Limits of the app (4), the account (80007) and the number (130429; 131048 after too many
+    // complaints).
+    ("4 80007 130429 131048", Meaning::Retry(RetryScope::Credential)),
+    ("131056", Meaning::RetryAfter(RetryScope::Destination, PAIR_RATE_WAIT)),
+    // Unknown or down (1, 2, 131000, 131016), in maintenance (131057, 133004).
+    ("1 2 131000 131016 131057 133004", Meaning::Retry(RetryScope::Message)),
+];
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Problem {
-    // Absent where something else than the API answers; 0 is a code of its own.
-    code: Option<u32>,
-    message: String,
-    error_data: ProblemData,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ProblemData {
-    details: String,
-}
+/// The number or form of a template's parameters (132000, 132012); it is not there in this language
+/// (132001), against a policy (132007), paused (132015), disabled (132016).
+const TEMPLATE: [u32; 6] = [132_000, 132_001, 132_007, 132_012, 132_015, 132_016];
 
 /// What an answer that is not 2xx means. `own_template` says that the notification named the
 /// template, and not the options.
 pub(crate) fn outcome(response: &Response, own_template: bool) -> SendError {
-    let problem = response.json::<Body>().unwrap_or_default().error;
-    let code = problem.code.map(|code| code.to_string()).unwrap_or_default();
-    let words = [problem.message, problem.error_data.details].join(": ");
-    let refusal = response.refusal("WhatsApp", &code, words.trim_matches([':', ' ']));
-    let Some(number) = problem.code else {
-        return match response.status {
-            403 | 404 => refusal.misconfigured(),
-            _ => refusal.by_status(RetryScope::Credential),
-        };
-    };
-    match number {
-        // Credential and permissions (0, 3, 10, 190, 200 to 299, 131005); a number that is not there
-        // or not registered (33, 133010, 131045), has no approved name (131037); an account that is
-        // blocked (368, 131031) or cannot pay (131042).
-        0
-        | 3
-        | 10
-        | 33
-        | 190
-        | 200..=299
-        | 368
-        | 131_005
-        | 131_031
-        | 131_037
-        | 131_042
-        | 131_045
-        | 133_010 => refusal.misconfigured(),
-        // The template: the number or form of its parameters (132000, 132012), not there in this
-        // language (132001), against a policy (132007), paused (132015), disabled (132016).
-        132_000 | 132_001 | 132_007 | 132_012 | 132_015 | 132_016 if !own_template => {
-            refusal.misconfigured()
-        }
-        // Limits of the app (4), the account (80007) and the number (130429; 131048 after too many
-        // complaints).
-        4 | 80_007 | 130_429 | 131_048 => refusal.retry(RetryScope::Credential, None),
-        131_056 => refusal.retry(RetryScope::Destination, Some(PAIR_RATE_WAIT)),
-        // Unknown or down (1, 2, 131000, 131016), in maintenance (131057, 133004).
-        1 | 2 | 131_000 | 131_016 | 131_057 | 133_004 => refusal.retry(RetryScope::Message, None),
+    let words = ["/error/message", "/error/error_data/details"];
+    let refusal = response.refusal_at("WhatsApp", "/error/code", &words);
+    refusal.by_code(&CODES).unwrap_or_else(|refusal| match (refusal.number(), response.status) {
+        (Some(200..=299), _) => refusal.misconfigured(),
+        (Some(code), _) if TEMPLATE.contains(&code) && !own_template => refusal.misconfigured(),
         // Among them: nobody to deliver to (131026), more than 24 hours since the person's last
         // message (131047), too much marketing for one person (131049) or stopped (131050), an
         // experiment (130472), the form (100, 131008, 131009, 131051), a country (130497).
-        _ => refusal.rejected(),
-    }
+        (Some(_), _) => refusal.rejected(),
+        // Something else than the API answers.
+        (None, 403 | 404) => refusal.misconfigured(),
+        (None, _) => refusal.by_status(RetryScope::Credential),
+    })
 }

@@ -9,23 +9,18 @@
 mod body;
 mod errors;
 
-use std::time::Duration;
-
-use conductor_sdk::{
-    Channel, Context, Failure, Format, HealthReport, LengthUnit, Manifest, Message, Overflow,
-    RateScope, Receipt, ReceiptStatus, SendError, http::Request, options::BaseUrl,
-    overflow::send_parts, secrets, serde_json::Value,
-};
-use serde::{Deserialize, Serialize};
+use conductor_sdk::{prelude::*, text::is_international_number};
+use serde::Deserialize;
 
 pub use body::{Field, TemplateOption};
 
 const ACCESS_TOKEN: &str = "ACCESS_TOKEN";
+const API: &str = "https://graph.facebook.com";
 
-/// The channel's options.
+/// The channel, which is its options: it keeps nothing else.
 #[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Options {
+pub struct WhatsApp {
     /// The id of the number to send from (WhatsApp Manager, or App Dashboard, WhatsApp, API Setup):
     /// not the number itself.
     #[schemars(regex(pattern = "^[0-9]{5,20}$"))]
@@ -43,9 +38,9 @@ pub struct Options {
     #[serde(default = "default_api_version")]
     #[schemars(regex(pattern = "^v[1-9][0-9]{0,2}[.][0-9]$"))]
     api_version: String,
-    /// Where the API is, for a proxy or a test.
-    #[serde(default = "default_api_base")]
-    api_base: BaseUrl,
+    /// Where the API is, for a proxy or a test; https://graph.facebook.com unless set.
+    #[serde(default)]
+    api_base: ApiBase,
     /// What happens to a text that is longer than 4,096 characters. A template's parameters are cut
     /// where this is not "reject": a template cannot be sent in parts.
     #[serde(default)]
@@ -56,10 +51,6 @@ fn default_api_version() -> String {
     "v23.0".to_owned()
 }
 
-fn default_api_base() -> BaseUrl {
-    BaseUrl::new("https://graph.facebook.com")
-}
-
 /// What a notification may say to this channel alone, in the member `whatsapp` of its `data`.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -67,37 +58,8 @@ struct Own {
     template: Option<body::OwnTemplate>,
 }
 
-/// The request's body.
-#[derive(Serialize)]
-struct Envelope<'a> {
-    messaging_product: &'static str,
-    recipient_type: &'static str,
-    to: &'a str,
-    #[serde(flatten)]
-    body: &'a Value,
-}
-
-/// What is of use of the answer.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Taken {
-    messages: Vec<TakenMessage>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct TakenMessage {
-    id: Option<String>,
-    message_status: Option<String>,
-}
-
-/// See the crate's own documentation.
-pub struct WhatsApp {
-    options: Options,
-}
-
 impl Channel for WhatsApp {
-    type Options = Options;
+    type Options = Self;
 
     fn manifest() -> Manifest {
         Manifest::default()
@@ -106,102 +68,72 @@ impl Channel for WhatsApp {
                 "the token of a system user with whatsapp_business_messaging (Business settings, \
                  System users); the one of the API Setup page ends after a day",
             )
-            .host("https://graph.facebook.com")
-            .host("option:api_base")
+            .api(API, "api_base")
             .body_max(4_096, LengthUnit::Characters)
             .formats([Format::Plain, Format::Markdown])
             .rate(RateScope::Credential, 80, Duration::from_secs(1))
             .rate(RateScope::Destination, 1, Duration::from_secs(6))
     }
 
-    fn initialize(context: Context<Options>) -> Result<Self, Failure> {
-        Ok(Self { options: context.options })
+    fn initialize(context: Context<Self>) -> Result<Self, Failure> {
+        Ok(context.options)
     }
 
     fn send(&self, message: &Message) -> Result<Receipt, SendError> {
-        let Options { template, overflow, preview_url, .. } = &self.options;
-        let to = number(message.require_target(self.options.to.as_deref())?)?;
+        let to = message.checked_target(
+            self.to.as_deref(),
+            is_number,
+            "a telephone number with its country, without spaces: +15550100",
+        )?;
         let own: Own = message.own_data("whatsapp")?;
         let own_template = own.template.is_some();
-        let bodies = match (own.template, template) {
-            (Some(own), _) => vec![body::from_own(own, *overflow)?],
-            (None, Some(template)) => vec![body::from_option(template, message, *overflow)?],
-            (None, None) => body::texts(message, *overflow, *preview_url)?,
+        let filled = self.template.as_ref().map(|template| template.filled_with(message));
+        let bodies = match own.template.or(filled) {
+            Some(template) => vec![body::of_template(template, self.overflow)?],
+            None => body::texts(message, self.overflow, self.preview_url)?,
         };
-        let mut receipt =
-            send_parts(message, &bodies, |body, _| self.post(to, body, own_template))?;
-        receipt.status = ReceiptStatus::Accepted;
-        Ok(receipt)
-    }
-
-    fn health(&self) -> HealthReport {
-        self.probe().unwrap_or_else(HealthReport::from)
-    }
-}
-
-impl WhatsApp {
-    fn post(&self, to: &str, body: &Value, own_template: bool) -> Result<Receipt, SendError> {
-        let (messaging_product, recipient_type) = ("whatsapp", "individual");
-        let body = Envelope { messaging_product, recipient_type, to, body };
-        let response = self.request("POST", "/messages")?.json(&body).fetch()?;
-        if !response.is_success() {
-            return Err(errors::outcome(&response, own_template));
-        }
-        // Taken, whatever the answer looks like.
-        let taken: Taken = response.json().unwrap_or_default();
-        let message = taken.messages.into_iter().next().unwrap_or_default();
-        let mut receipt = Receipt::accepted();
-        receipt.provider_id = message.id;
-        Ok(match message.message_status {
-            Some(status) => receipt.detail("status", status),
-            None => receipt,
+        let to =
+            json!({ "messaging_product": "whatsapp", "recipient_type": "individual", "to": to });
+        send_parts(message, &bodies, |body, _| {
+            let request = self.request("POST", "/messages")?.json(&with_members(body, to.clone()));
+            let taken = request.fetch()?.success_or(|no| errors::outcome(no, own_template))?;
+            // Taken, whatever the answer looks like.
+            Ok(Receipt::accepted()
+                .provider_id_if(taken.text_at("/messages/0/id"))
+                .detail_if("status", taken.text_at("/messages/0/message_status")))
         })
-    }
-
-    fn request(&self, method: &str, path: &str) -> Result<Request, SendError> {
-        let Options { api_base, api_version, phone_number_id, .. } = &self.options;
-        let token = secrets::placeholder(ACCESS_TOKEN)?;
-        Ok(Request::new(method, format!("{api_base}/{api_version}/{phone_number_id}{path}"))
-            .header("authorization", format!("Bearer {token}")))
     }
 
     /// Asks for the number that is sent from.
     fn probe(&self) -> Result<HealthReport, SendError> {
         let fields = "?fields=display_phone_number,verified_name,quality_rating";
-        let response = self.request("GET", fields)?.fetch()?;
-        if !response.is_success() {
-            return Err(errors::outcome(&response, false));
+        let answer = self.request("GET", fields)?.fetch()?;
+        let answer = answer.success_or(|no| errors::outcome(no, false))?;
+        let text = |name| answer.text_at(name).unwrap_or_else(|| "unknown".to_owned());
+        let (number, name) = (text("/display_phone_number"), text("/verified_name"));
+        // Rated red, the number is about to be held back
+        // (https://developers.facebook.com/documentation/business-messaging/whatsapp/messaging-limits).
+        if text("/quality_rating") == "RED" {
+            let detail = format!("WhatsApp rates the quality of {number} (\"{name}\") as low");
+            return Ok(HealthReport::degraded(detail));
         }
-        let answer: Value = response.json().unwrap_or_default();
-        let text = |name| answer.get(name).and_then(Value::as_str).unwrap_or("unknown");
-        let (number, name) = (text("display_phone_number"), text("verified_name"));
-        Ok(match text("quality_rating") {
-            // The number is about to be held back
-            // (https://developers.facebook.com/documentation/business-messaging/whatsapp/messaging-limits).
-            "RED" => HealthReport::degraded(format!(
-                "WhatsApp rates the quality of {number} (\"{name}\") as low"
-            )),
-            _ => HealthReport {
-                detail: Some(format!("WhatsApp sends as {number} (\"{name}\")")),
-                ..HealthReport::healthy()
-            },
-        })
+        let detail = format!("WhatsApp sends as {number} (\"{name}\")");
+        Ok(HealthReport::healthy_and(Some(detail)))
     }
 }
 
-/// A telephone number with its country.
-fn number(target: &str) -> Result<&str, SendError> {
-    let digits = target.strip_prefix('+').unwrap_or(target);
-    let is_number = (7..=15).contains(&digits.len())
-        && digits.bytes().all(|byte| byte.is_ascii_digit())
-        && !digits.starts_with('0');
-    if is_number {
-        return Ok(target);
+impl WhatsApp {
+    fn request(&self, method: &str, path: &str) -> Result<Request, SendError> {
+        let Self { api_base, api_version, phone_number_id, .. } = self;
+        let url = format!("{}/{api_version}/{phone_number_id}{path}", api_base.or(API));
+        Ok(Request::new(method, url).bearer(&secrets::placeholder(ACCESS_TOKEN)?))
     }
-    Err(SendError::rejected(
-        "invalid_target",
-        "the target must be a telephone number with its country, without spaces: +15550100",
-    ))
+}
+
+/// With a plus sign or without.
+fn is_number(target: &str) -> bool {
+    let digits = target.strip_prefix('+').unwrap_or(target);
+    digits.len() >= 7 && is_international_number(digits)
 }
 
 conductor_sdk::export!(WhatsApp);

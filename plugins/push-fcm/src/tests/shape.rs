@@ -14,7 +14,7 @@ fn sent(options: &Value, message: &Message, parts: usize) -> Result<Vec<Value>, 
         host.answer(answer(200));
     }
     let receipt = fcm.send(message)?;
-    assert_eq!(receipt.status, ReceiptStatus::Accepted);
+    assert_eq!(receipt.status, conductor_sdk::ReceiptStatus::Accepted);
     Ok(host.requests().iter().skip(1).map(|request| request.json()).collect())
 }
 

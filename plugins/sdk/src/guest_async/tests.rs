@@ -111,6 +111,22 @@ fn a_test_waits_for_a_send_without_taking_time() {
 }
 
 #[test]
+fn a_backoff_grows_to_its_bound_and_begins_anew_when_it_works() {
+    let second = Duration::from_secs(1);
+    let mut backoff = task::Backoff::new(second, 20 * second);
+    assert!(backoff.failed() <= second);
+    for longest in [2, 4, 8, 16, 20, 20] {
+        let pause = backoff.failed();
+        assert!(pause >= second * longest / 2 && pause <= second * longest, "{pause:?}");
+    }
+    backoff.worked();
+    assert_eq!(backoff.failures(), 0);
+    assert!(backoff.failed() <= second);
+    let spread: std::collections::BTreeSet<_> = (0..10).map(|_| task::jitter(second)).collect();
+    assert!(spread.len() > 5, "{spread:?}");
+}
+
+#[test]
 fn a_time_limit_drops_what_it_waited_for() {
     let host = FakeHost::install();
     let channel: Slow = start_async(crate::json!({})).unwrap();

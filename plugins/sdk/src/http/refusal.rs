@@ -6,17 +6,15 @@ use super::Response;
 use crate::{Problem, Retry, RetryScope, SendError, text};
 
 /// An answer that is no success, with the provider's own code and words: what is left to say is what
-/// kind of outcome it is.
+/// kind of outcome it is, by a table of codes ([`by_code`](Self::by_code)) or case by case.
 ///
 /// ```
-/// # use conductor_sdk::{RetryScope, SendError, http::Response, serde_json::Value};
+/// # use conductor_sdk::{RetryScope, SendError, http::Response};
 /// fn outcome(response: &Response) -> SendError {
-///     let body: Value = response.json().unwrap_or_default();
-///     let text = |name| body.get(name).and_then(Value::as_str).unwrap_or_default();
-///     let refusal = response.refusal("Chat", text("code"), text("message"));
-///     match text("code") {
-///         "no_such_room" | "too_long" => refusal.rejected(),
-///         "token_revoked" => refusal.misconfigured(),
+///     let refusal = response.refusal_at("Chat", "/error/code", &["/error/message"]);
+///     match (response.status, refusal.code()) {
+///         (_, "no_such_room" | "too_long") => refusal.rejected(),
+///         (403, _) | (_, "token_revoked") => refusal.misconfigured(),
 ///         _ => refusal.by_status(RetryScope::Credential),
 ///     }
 /// }
@@ -44,9 +42,45 @@ impl Response {
             problem: Problem { code, detail },
         }
     }
+
+    /// The same where code and words stand in a JSON body, found by their pointers (RFC 6901). The
+    /// code is a text or a number; of the words, all that are there are told.
+    #[must_use]
+    pub fn refusal_at(&self, provider: &str, code: &str, words: &[&str]) -> Refusal {
+        let code = self.text_at(code).unwrap_or_default();
+        let words: Vec<_> = words.iter().filter_map(|pointer| self.text_at(pointer)).collect();
+        self.refusal(provider, &code, &words.join(": "))
+    }
 }
 
 impl Refusal {
+    /// The provider's own code, else `http_` and the status.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        &self.problem.code
+    }
+
+    /// The same as a number, where the provider's codes are numbers.
+    #[must_use]
+    pub fn number(&self) -> Option<u32> {
+        self.problem.code.parse().ok()
+    }
+
+    /// Adds a remark to the detail, in brackets, for the person who has to mend it: "is the option
+    /// url right?".
+    #[must_use]
+    pub fn hint(mut self, remark: &str) -> Self {
+        self.problem.detail.push_str(&format!(" ({remark})"));
+        self
+    }
+
+    /// A waiting time that the provider says elsewhere than in `Retry-After`. The longer one counts.
+    #[must_use]
+    pub fn wait(mut self, wait: Option<Duration>) -> Self {
+        self.retry_after = self.retry_after.max(wait);
+        self
+    }
+
     /// The provider refuses this message and always will.
     #[must_use]
     pub fn rejected(self) -> SendError {
@@ -57,6 +91,19 @@ impl Refusal {
     #[must_use]
     pub fn misconfigured(self) -> SendError {
         SendError::Misconfigured(self.problem)
+    }
+
+    /// The target has this address now.
+    #[must_use]
+    pub fn moved(self, target: impl Into<String>) -> SendError {
+        let Problem { code, detail } = self.problem;
+        SendError::moved(target, code, detail)
+    }
+
+    /// The request may have worked all the same: the message may have been delivered.
+    #[must_use]
+    pub fn unknown(self) -> SendError {
+        SendError::Unknown(self.problem)
     }
 
     /// Not now: everything in `scope` waits as long as the provider asks, or `otherwise` where it
@@ -117,6 +164,29 @@ mod tests {
         assert_eq!(wait(&[("retry-after", "7")], minute), (Some(7_000), RetryScope::Provider));
         assert_eq!(wait(&[], minute), (Some(60_000), RetryScope::Provider));
         assert_eq!(wait(&[], None), (None, RetryScope::Provider));
+    }
+
+    #[test]
+    fn code_and_words_are_found_in_a_body_and_the_longer_waiting_time_counts() {
+        let body = r#"{"error":{"code":42,"text":"no","more":"never"},"wait":9}"#;
+        let answer = response(429, &[("retry-after", "7")], body);
+        let words = ["/error/text", "/error/nothing", "/error/more"];
+        let refusal = answer.refusal_at("Chat", "/error/code", &words).hint("why?");
+        assert_eq!((refusal.code(), refusal.number()), ("42", Some(42)));
+        let wait = |wait| match refusal.clone().wait(wait).retry(RetryScope::Message, None) {
+            SendError::Retry(retry) => retry.after_ms,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(wait(answer.seconds_at("/wait")), Some(9_000));
+        assert_eq!(wait(Some(Duration::from_secs(1))), Some(7_000));
+        assert_eq!(wait(None), Some(7_000));
+        assert_eq!(
+            refusal.clone().moved("7"),
+            SendError::moved("7", "42", "Chat: no: never (why?)")
+        );
+        assert_eq!(refusal.unknown(), SendError::unknown("42", "Chat: no: never (why?)"));
+        let refusal = answer.refusal_at("Chat", "/code", &["/text"]);
+        assert_eq!((refusal.code(), refusal.number()), ("http_429", None));
     }
 
     #[test]

@@ -138,3 +138,15 @@ fn the_time_limit_of_a_request_leaves_room_to_report_it() {
 fn percent_encoding_leaves_unreserved_characters_alone() {
     assert_eq!(percent_encode("aZ0-._~ /ü"), "aZ0-._~%20%2F%C3%BC");
 }
+
+#[test]
+fn a_header_is_set_where_there_is_a_value_and_a_token_as_bearer() {
+    let host = FakeHost::install();
+    host.answer(answer(200));
+    let request =
+        get("https://a.example").header_if("x-a", Some("1")).header_if("x-b", None::<&str>);
+    request.bearer("t").fetch().unwrap();
+    let sent = &host.requests()[0];
+    assert_eq!((sent.header("x-a"), sent.header("x-b")), (Some("1"), None));
+    assert_eq!(sent.header("authorization"), Some("Bearer t"));
+}

@@ -16,8 +16,23 @@ pub trait Dialect {
     fn close(&self, style: &Style, out: &mut String) {
         out.push_str(&self.marks(style).1);
     }
-    /// Writes text, escaped. `inside` are the styles around it, the outermost first.
-    fn text(&self, text: &str, inside: &[&Style], out: &mut String);
+    /// Writes a piece of a line of text so that nothing in it is markup.
+    fn escape(&self, text: &str, out: &mut String) {
+        out.push_str(text);
+    }
+    /// Writes text, escaped. `inside` are the styles around it, the outermost first. Unless told
+    /// otherwise, what begins a quotation begins each of its lines.
+    fn text(&self, text: &str, inside: &[&Style], out: &mut String) {
+        for (number, line) in text.split('\n').enumerate() {
+            if number > 0 {
+                out.push('\n');
+                if inside.contains(&&Style::Quote) {
+                    out.push_str(&self.marks(&Style::Quote).0);
+                }
+            }
+            self.escape(line, out);
+        }
+    }
 }
 
 impl Rich {
@@ -48,6 +63,37 @@ impl Rich {
         }
         close_upto(self.text.len(), &mut open, &mut out);
         out
+    }
+}
+
+/// The marks that many chats have in common: `*bold*`, which headings are too, `_italic_`,
+/// `~struck~`, `` `code` ``, "```" around a block of it, and "> " in front of the lines of a
+/// quotation. The address of a link stands in brackets behind its text, and nothing is escaped: what
+/// a chat does in another way is in a dialect of its own, which leaves the rest to this one.
+#[derive(Clone, Copy, Debug)]
+pub struct ChatMarks;
+
+impl Dialect for ChatMarks {
+    fn marks(&self, style: &Style) -> (String, String) {
+        let (open, close) = match style {
+            Style::Bold | Style::Heading(_) => ("*", "*"),
+            Style::Italic => ("_", "_"),
+            Style::Strike => ("~", "~"),
+            Style::Code => ("`", "`"),
+            Style::Pre(_) => ("```", "```"),
+            Style::Quote => ("> ", ""),
+            Style::Link(_) => ("", ""),
+        };
+        (open.to_owned(), close.to_owned())
+    }
+
+    fn close(&self, style: &Style, out: &mut String) {
+        match style {
+            Style::Link(url) if !out.ends_with(url.as_str()) => {
+                out.push_str(&format!(" ({url})"));
+            }
+            other => out.push_str(&self.marks(other).1),
+        }
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::parse;
+use super::{Dialect, parse};
 use crate::{
-    Format, Message,
+    Format, LengthUnit, Message,
     overflow::Content,
-    text::{ELLIPSIS, one_line},
+    text::{ELLIPSIS, length},
 };
 
 /// How a range of the text looks.
@@ -71,10 +71,7 @@ impl Rich {
             Format::Plain => Self::plain(&message.body),
             Format::Markdown => Self::markdown(&message.body),
         };
-        let title = one_line(message.title.as_deref().unwrap_or_default());
-        if title.is_empty() {
-            return body;
-        }
+        let Some(title) = message.title_line() else { return body };
         let mut whole = Self {
             spans: vec![Span { range: 0..title.len(), style: Style::Bold }],
             text: title + "\n",
@@ -112,6 +109,35 @@ impl Rich {
     /// counts one, for example the length of what a dialect makes of it.
     pub fn measured(self, length: fn(&Self) -> usize) -> Measured {
         Measured { rich: self, length }
+    }
+
+    /// As content whose parts are text in this markup, each counted in `unit` as it is written.
+    pub fn in_dialect<D: Dialect>(self, dialect: &D, unit: LengthUnit) -> InDialect<'_, D> {
+        InDialect { rich: self, dialect, unit }
+    }
+}
+
+/// See [`Rich::in_dialect`].
+#[derive(Clone, Debug)]
+pub struct InDialect<'a, D> {
+    rich: Rich,
+    dialect: &'a D,
+    unit: LengthUnit,
+}
+
+impl<D: Dialect> Content for InDialect<'_, D> {
+    type Part = String;
+
+    fn source(&self) -> &str {
+        &self.rich.text
+    }
+
+    fn part(&self, range: Range<usize>, cut: bool) -> String {
+        self.rich.cut(range, cut).render(self.dialect)
+    }
+
+    fn length(&self, part: &String) -> usize {
+        length(part, self.unit)
     }
 }
 

@@ -196,3 +196,32 @@ fn no_text_takes_long_to_read_or_to_cut() {
     // Quadratic time would be minutes.
     assert!(started.elapsed() < std::time::Duration::from_secs(30), "{:?}", started.elapsed());
 }
+
+#[test]
+fn a_dialect_leaves_to_the_common_marks_what_it_does_not_do_in_another_way() {
+    struct Chat;
+    impl Dialect for Chat {
+        fn marks(&self, style: &Style) -> (String, String) {
+            match style {
+                Style::Link(url) => (format!("<{url}|"), ">".to_owned()),
+                other => ChatMarks.marks(other),
+            }
+        }
+        fn escape(&self, text: &str, out: &mut String) {
+            out.push_str(&text.replace('<', "&lt;"));
+        }
+    }
+    let source = "# H\n**b** *i* ~~s~~ `c<` [l](u) [u](u)\n\n> a\n> b\n\n```\nx\n```";
+    let rich = Rich::markdown(source);
+    let begin = "*H*\n\n*b* _i_ ~s~ ";
+    let end = "\n\n> a\n> b\n\n```x```";
+    assert_eq!(rich.render(&ChatMarks), format!("{begin}`c<` l (u) u{end}"));
+    assert_eq!(rich.render(&Chat), format!("{begin}`c&lt;` <u|l> <u|u>{end}"));
+}
+
+#[test]
+fn in_a_dialect_a_text_is_cut_first_and_counted_as_it_is_written() {
+    let content = Rich::markdown("**one two**").in_dialect(&ChatMarks, LengthUnit::Characters);
+    assert_eq!(Overflow::Reject.apply(&content, 9).unwrap(), ["*one two*"]);
+    assert_eq!(Overflow::Split.apply(&content, 8).unwrap(), ["*one*", "*two*"]);
+}

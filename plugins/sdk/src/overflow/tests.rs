@@ -154,6 +154,35 @@ fn an_attempt_goes_on_with_the_part_that_failed() {
 }
 
 #[test]
+fn parts_are_accepted_if_one_of_them_is() {
+    let _host = FakeHost::install();
+    let message = message("x");
+    let accepted_first = |_: &&str, number: usize| match number {
+        0 => Ok(Receipt::accepted().provider_id("1")),
+        _ => Ok(Receipt::delivered()),
+    };
+    let receipt = send_parts(&message, &["a", "b"], accepted_first).unwrap();
+    assert_eq!(receipt, Receipt::accepted().provider_id("1").detail("parts", 2));
+    // It is remembered from one attempt to the next.
+    let fail_second = |_: &&str, number: usize| match number {
+        0 => Ok(Receipt::accepted()),
+        _ => Err(SendError::retry("busy", "not now")),
+    };
+    assert!(send_parts(&message, &["a", "b"], fail_second).is_err());
+    let receipt = send_parts(&message, &["a", "b"], |_, _| Ok(Receipt::delivered())).unwrap();
+    assert_eq!(receipt, Receipt::accepted().detail("parts", 2));
+}
+
+#[test]
+fn what_cannot_be_sent_in_parts_is_cut_or_rejected() {
+    let content = Plain::new("one two", LengthUnit::Characters);
+    assert_eq!(Overflow::Split.apply_whole(&content, 6).unwrap(), "one…");
+    assert_eq!(Overflow::Truncate.apply_whole(&content, 6).unwrap(), "one…");
+    assert!(Overflow::Reject.apply_whole(&content, 6).is_err());
+    assert_eq!(Overflow::Reject.apply_whole(&content, 7).unwrap(), "one two");
+}
+
+#[test]
 fn a_message_of_one_part_keeps_nothing_and_a_replay_sends_all_again() {
     let _host = FakeHost::install();
     let mut message = message("x");

@@ -95,3 +95,13 @@ fn an_excerpt_is_one_short_line() {
     assert_eq!(excerpt("a\n b"), "a b");
     assert_eq!(excerpt(&"é".repeat(400)).chars().count(), 300);
 }
+
+#[test]
+fn a_number_with_its_country_has_up_to_15_digits_and_begins_with_none_of_zero() {
+    for right in ["15550100", "49", "441234567890123"] {
+        assert!(is_international_number(right), "{right}");
+    }
+    for wrong in ["", "1", "+15550100", "015550100", "1555 0100", "4412345678901234", "\u{661}23"] {
+        assert!(!is_international_number(wrong), "{wrong}");
+    }
+}

@@ -1,0 +1,4 @@
+mod rules;
+mod run;
+
+use conductor_sdk::{json, serde_json::Value};
