@@ -18,6 +18,7 @@ mod callbacks;
 mod channels;
 mod concurrent;
 mod connected;
+mod dead_letters;
 mod delivery;
 mod egress;
 mod email;

@@ -366,8 +366,8 @@ pub const PARENT_NOTIFICATIONS_SHOWN_MAX: usize = 128;
 pub const ORDERING_KEY_BYTES_MAX: usize = 128;
 /// A `callbackUrl`: what every server takes.
 pub const CALLBACK_URL_BYTES_MAX: usize = 2 * KIB;
-/// Dead letters that one request replays unless it says how many.
-pub const REPLAY_LIMIT_DEFAULT: usize = 100;
+/// Dead letters that one request replays or purges unless it says how many.
+pub const DEAD_LETTERS_LIMIT_DEFAULT: usize = 100;
 /// Streams of events (`GET /events`) of one tenant at the same time: each of its programs has one.
 pub const EVENT_STREAMS_PER_TENANT_MAX: usize = 16;
 /// Streams of events of the process: each reads the store when something happens.

@@ -351,6 +351,16 @@ pub struct Purged {
     pub next: Option<i64>,
 }
 
+/// What came of removing dead letters by their id.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Discarded {
+    /// So many notifications are gone, with all that belongs to them.
+    Gone(usize),
+    /// Nothing was removed, because it is in this state; of a child whose siblings keep it, that of
+    /// its [`ParentStatus::state`].
+    Stays(State),
+}
+
 /// How many notifications a tenant has in each state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[expect(missing_docs, reason = "named as the states")]
@@ -479,6 +489,16 @@ pub trait Store: Send + Sync + 'static {
         tenant: TenantId,
         id: NotificationId,
     ) -> Result<Option<State>, StoreError>;
+
+    /// Removes a dead letter with all that belongs to it but its events and its idempotency key. A
+    /// child goes with its whole parent, if that is over and nothing of it was delivered; a parent
+    /// by its own id, if it is over and something of it is dead. `Ok(None)`: there is none with that
+    /// id. The counters no longer count what was removed.
+    async fn discard(
+        &self,
+        tenant: TenantId,
+        id: NotificationId,
+    ) -> Result<Option<Discarded>, StoreError>;
 
     /// Removes notifications that were accepted and are over since before that moment, with all that
     /// belongs to them, and parents whose children are gone; children of one parent go together or

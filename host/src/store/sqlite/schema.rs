@@ -11,8 +11,8 @@
 //!   `chain_seq` of `meta`.
 //! * `span` says which numbers were given in which ten minutes: a listing by time becomes a listing
 //!   by number, and so will retention.
-//! * Numbers rise for ever. Retention must leave the newest `body` row, from which the next number
-//!   is found when the file is opened.
+//! * Numbers rise for ever: the next one is found in `body` and `span` when the file is opened.
+//!   Retention leaves the newest `body` row, and the spans from the oldest `body` row on.
 
 use rusqlite::{Connection, OptionalExtension};
 
