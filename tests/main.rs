@@ -31,6 +31,7 @@ mod kit;
 mod notify;
 mod odd_requests;
 mod ordering;
+mod priority;
 mod quarantine;
 mod reload;
 mod resources;

@@ -444,6 +444,9 @@ pub const QUEUE_PER_TENANT_MAX: u64 = 10_000_000;
 pub const DELIVERIES_AT_ONCE: usize = 2_048;
 /// What a tenant of weight 1 may lease in one turn of the ring.
 pub const FAIRNESS_QUANTUM: usize = 16;
+/// Of so many turns of a tenant's channels one goes to the channel that has waited longest, whatever
+/// is more urgent: often enough that nothing stands still, seldom enough that urgent is urgent.
+pub const TENANT_TURNS: usize = 4;
 /// The ceiling of `limits.weight`: a hundred times the share of a tenant that says nothing.
 pub const WEIGHT_MAX: u32 = 100;
 /// A lease outlives the longest call by this much, so that a slow settle is not a lost lease.

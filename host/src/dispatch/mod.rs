@@ -24,6 +24,7 @@ mod settler;
 mod signals;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::{sync::Arc, time::Duration};
 

@@ -77,6 +77,7 @@ impl FakeStore {
             detail: None,
             provider_id: None,
             digest: None,
+            counts: true,
         };
         match ending {
             Ending::Delivered { provider_id } => {

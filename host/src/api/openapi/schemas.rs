@@ -28,7 +28,7 @@ pub(in crate::api) struct NotificationRequest {
     message: String,
     /// A title.
     title: Option<String>,
-    /// Decides the order inside a channel.
+    /// Decides the order inside a channel, and which of the tenant's channels goes first.
     #[schema(default = "normal")]
     priority: Option<PriorityWord>,
     /// To whom or where; what it means depends on the channel.
