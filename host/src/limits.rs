@@ -473,7 +473,15 @@ pub const RETRY_FACTOR_MAX: f64 = 10.0;
 /// Failures in a row, without one success between them, that open the breaker of a destination or
 /// of a channel's credential. Fewer would take a few bad messages for an outage.
 pub const BREAKER_FAILURES: u32 = 10;
-/// The same for a provider's host, over all tenants of a plugin.
+/// The calls to one destination, none more than [`BREAKER_WINDOW_GAP`] after the one before, of which
+/// [`BREAKER_WINDOW_FAILURES`] failures open its breaker although they were not in a row. At most 63,
+/// the bits of a word.
+pub const BREAKER_WINDOW: u32 = 50;
+/// Nine of ten: below that, holding back what would get through is worse than the calls in vain.
+pub const BREAKER_WINDOW_FAILURES: u32 = 45;
+/// What is further apart is no outage, and there is no load to spare a destination.
+pub const BREAKER_WINDOW_GAP: Duration = Duration::from_mins(1);
+/// [`BREAKER_FAILURES`] for a provider's host, over all tenants of a plugin.
 pub const BREAKER_FAILURES_PROVIDER: u32 = 20;
 /// Tenants that must have seen such failures: what one tenant alone cannot reach is that tenant's
 /// own trouble, and must not stop the others.

@@ -18,6 +18,7 @@ mod follow;
 mod guards;
 mod poison;
 mod policy;
+mod recent;
 mod ring;
 mod scheduler;
 mod settler;
