@@ -193,5 +193,6 @@ fn attempt(started: UnixMs) -> store::Attempt {
         detail: None,
         provider_id: Some(NotificationId::generate().to_string()),
         digest: Some(format!("sha256:{:064}", 0)),
+        counts: true,
     }
 }

@@ -127,3 +127,26 @@ async fn a_misconfigured_channel_stops_keeps_its_messages_and_goes_on_when_it_is
     assert_eq!(host.health().await["status"], "ok");
     assert_eq!(host.metric(&stopped_metric("webhook")).await, 0.0);
 }
+
+#[tokio::test]
+async fn a_destination_that_answers_one_call_of_ten_is_left_alone_for_a_while() {
+    let provider = Provider::start().await;
+    let mut folder = Folder::new();
+    folder.webhooks(&[("hook", &provider)], 1);
+    let host = TestHost::start(folder).await;
+    let wanted = |call: usize| call % 10 == 0;
+    for call in 1..=50 {
+        assert!(open(&host, "destination").await.is_empty(), "after {call} calls");
+        provider.then(Reply::status(if wanted(call) { 200 } else { 502 }));
+        let answer = host.send("hook", "m").await;
+        assert_eq!(answer.status, if wanted(call) { 200 } else { 424 }, "{answer:?}");
+    }
+    // Never ten in a row; but 45 of 50, and the next one fails too.
+    provider.then(Reply::status(502));
+    host.send("hook", "m").await.assert_problem(424, "delivery-failed");
+    let breaker = opened(&host, "destination").await;
+    assert_eq!(breaker["code"], "http_502");
+    let waits = host.send("hook", "after the pause").await;
+    assert_eq!(waits.status, 200, "the probe finds that it works: {waits:?}");
+    assert!(open(&host, "destination").await.is_empty());
+}

@@ -54,6 +54,8 @@ async fn a_provider_that_says_when_to_come_back_is_not_asked_before() {
     let pause = pause.total(jiff::Unit::Second).unwrap();
     assert!(pause >= 2.0, "it was asked again after {pause} s");
     assert!(pause < 8.0, "it was asked again only after {pause} s");
+    assert_eq!((&attempts[0]["counts"], &attempts[1]["counts"]), (&json!(false), &json!(true)));
+    assert_eq!((&detail["attemptCount"], &detail["attemptsCounted"]), (&json!(2), &json!(1)));
 }
 
 #[tokio::test]

@@ -68,6 +68,7 @@ fn path() -> impl Strategy<Value = String> {
         "notifications",
         "batch",
         "replay",
+        "purge",
         "events",
         "admin",
         "audit",
@@ -315,8 +316,13 @@ async fn json_that_nobody_would_write_is_refused_in_a_documented_way() {
     let host = TestHost::start(Folder::new()).await;
     let slugs = documented(&host).await;
     let mut refused = 0;
-    let paths =
-        ["/notifications", "/notifications", "/notifications/batch", "/notifications/replay"];
+    let paths = [
+        "/notifications",
+        "/notifications",
+        "/notifications/batch",
+        "/notifications/replay",
+        "/notifications/purge",
+    ];
     for (number, body) in values(&body(), 1_500).into_iter().enumerate() {
         let path = paths[number % paths.len()];
         let call = host.call("POST", path).key(KEY_A).header("prefer", "respond-async");

@@ -374,8 +374,8 @@ pub const PARENT_NOTIFICATIONS_SHOWN_MAX: usize = 128;
 pub const ORDERING_KEY_BYTES_MAX: usize = 128;
 /// A `callbackUrl`: what every server takes.
 pub const CALLBACK_URL_BYTES_MAX: usize = 2 * KIB;
-/// Dead letters that one request replays unless it says how many.
-pub const REPLAY_LIMIT_DEFAULT: usize = 100;
+/// Dead letters that one request replays or purges unless it says how many.
+pub const DEAD_LETTERS_LIMIT_DEFAULT: usize = 100;
 /// Streams of events (`GET /events`) of one tenant at the same time: each of its programs has one.
 pub const EVENT_STREAMS_PER_TENANT_MAX: usize = 16;
 /// Streams of events of the process: each reads the store when something happens.
@@ -452,6 +452,9 @@ pub const QUEUE_PER_TENANT_MAX: u64 = 10_000_000;
 pub const DELIVERIES_AT_ONCE: usize = 2_048;
 /// What a tenant of weight 1 may lease in one turn of the ring.
 pub const FAIRNESS_QUANTUM: usize = 16;
+/// Of so many turns of a tenant's channels one goes to the channel that has waited longest, whatever
+/// is more urgent: often enough that nothing stands still, seldom enough that urgent is urgent.
+pub const TENANT_TURNS: usize = 4;
 /// The ceiling of `limits.weight`: a hundred times the share of a tenant that says nothing.
 pub const WEIGHT_MAX: u32 = 100;
 /// A lease outlives the longest call by this much, so that a slow settle is not a lost lease.
@@ -478,7 +481,15 @@ pub const RETRY_FACTOR_MAX: f64 = 10.0;
 /// Failures in a row, without one success between them, that open the breaker of a destination or
 /// of a channel's credential. Fewer would take a few bad messages for an outage.
 pub const BREAKER_FAILURES: u32 = 10;
-/// The same for a provider's host, over all tenants of a plugin.
+/// The calls to one destination, none more than [`BREAKER_WINDOW_GAP`] after the one before, of which
+/// [`BREAKER_WINDOW_FAILURES`] failures open its breaker although they were not in a row. At most 63,
+/// the bits of a word.
+pub const BREAKER_WINDOW: u32 = 50;
+/// Nine of ten: below that, holding back what would get through is worse than the calls in vain.
+pub const BREAKER_WINDOW_FAILURES: u32 = 45;
+/// What is further apart is no outage, and there is no load to spare a destination.
+pub const BREAKER_WINDOW_GAP: Duration = Duration::from_mins(1);
+/// [`BREAKER_FAILURES`] for a provider's host, over all tenants of a plugin.
 pub const BREAKER_FAILURES_PROVIDER: u32 = 20;
 /// Tenants that must have seen such failures: what one tenant alone cannot reach is that tenant's
 /// own trouble, and must not stop the others.

@@ -100,6 +100,7 @@ pub(super) async fn cancel(
     let state = match state.map_err(|error| store_failed(&error))? {
         Some(store::State::Cancelled) => {
             shared.api.outcomes.tell(id, Ending::Cancelled);
+            tell_parent(&shared, tenant, id).await;
             let view = StateView { id, status: state_word(store::State::Cancelled) };
             return Ok(json(StatusCode::OK, &view));
         }
@@ -122,6 +123,25 @@ pub(super) async fn cancel(
         }
         _ => conflict(id, state, "It is over already and cannot be cancelled."),
     })
+}
+
+/// Tells who waits for the whole, if what was taken back was the last of it that was open. A sibling
+/// that ends in the same moment tells them too; the first one is heard.
+async fn tell_parent(shared: &Shared, tenant: TenantId, id: NotificationId) {
+    let store = &shared.api.store;
+    let found = async {
+        let Some(status) = store.status(tenant, id).await? else { return Ok(None) };
+        let Some(parent) = status.row.parent else { return Ok(None) };
+        store.parent(tenant, parent).await
+    };
+    match found.await {
+        Ok(Some(parent)) if parent.open == 0 => {
+            shared.api.outcomes.tell(parent.id, Ending::Cancelled);
+        }
+        Ok(_) => {}
+        // It is cancelled all the same; who waits hears of it when their patience ends.
+        Err(error) => tracing::warn!(notification = %id, %error, "its parent was not told"),
+    }
 }
 
 /// Its state does not allow it.

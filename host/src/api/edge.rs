@@ -94,6 +94,7 @@ fn route_of(method: &Method, path: &str) -> Route {
         "/notifications" if get => Route::List,
         "/notifications/batch" if post => Route::Batch,
         "/notifications/replay" if post => Route::ReplayRange,
+        "/notifications/purge" if post => Route::PurgeRange,
         "/events" if get => Route::Events,
         "/admin/audit" if get => Route::AdminAudit,
         "/admin/notifications" if get => Route::AdminList,
@@ -111,6 +112,7 @@ fn route_of(method: &Method, path: &str) -> Route {
             Some(None) if get => Route::Read,
             Some(None) if method == Method::DELETE => Route::Cancel,
             Some(Some((_, "replay"))) if post => Route::Replay,
+            Some(Some((_, "purge"))) if post => Route::Purge,
             None if method == Method::DELETE && path.starts_with("/admin/quarantine/") => {
                 Route::AdminRelease
             }
@@ -136,6 +138,8 @@ mod tests {
             (Method::POST, "/notifications/01a/replay", Route::Replay),
             (Method::GET, "/notifications/01a/replay/x", Route::Other),
             (Method::POST, "/notifications/replay", Route::ReplayRange),
+            (Method::POST, "/notifications/01a/purge", Route::Purge),
+            (Method::POST, "/notifications/purge", Route::PurgeRange),
             (Method::GET, "/events", Route::Events),
             (Method::GET, "/admin/audit", Route::AdminAudit),
             (Method::GET, "/health", Route::Health),

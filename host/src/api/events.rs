@@ -249,8 +249,8 @@ pub(super) struct EventView {
     seq: i64,
     /// When.
     at: String,
-    /// notification.accepted, .delivered, .retrying, .dead, .cancelled, .replayed or .lost; key-used,
-    /// admin, security, security.context-mismatch, plugin.quarantined or plugin.released.
+    /// notification.accepted, .delivered, .retrying, .dead, .cancelled, .replayed, .purged or .lost;
+    /// key-used, admin, security, security.context-mismatch, plugin.quarantined or plugin.released.
     r#type: String,
     /// Which notification or parent it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -292,7 +292,8 @@ fn name_of(kind: EventKind) -> String {
         | EventKind::Dead
         | EventKind::Cancelled
         | EventKind::Replayed
-        | EventKind::Lost => format!("notification.{}", kind.word()),
+        | EventKind::Lost
+        | EventKind::Purged => format!("notification.{}", kind.word()),
         EventKind::Reload
         | EventKind::KeyUsed
         | EventKind::Admin

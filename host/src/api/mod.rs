@@ -13,6 +13,7 @@ mod batch;
 mod body;
 mod channels;
 mod cors;
+mod dead_letters;
 mod deliveries;
 mod edge;
 mod events;
@@ -34,6 +35,7 @@ mod notify;
 pub mod openapi;
 mod prefer;
 pub mod problem;
+mod purge;
 mod query;
 mod rate;
 mod refusals;
@@ -165,6 +167,8 @@ impl Surface {
             .route("/notifications/replay", post(replay::replay_range))
             .route("/notifications/{id}", get(deliveries::read).delete(deliveries::cancel))
             .route("/notifications/{id}/replay", post(replay::replay))
+            .route("/notifications/purge", post(purge::purge_range))
+            .route("/notifications/{id}/purge", post(purge::purge))
             .route("/events", get(events::follow))
             .route("/admin/audit", get(admin::audit))
             .route("/admin/bindings", get(admin::bindings::list))

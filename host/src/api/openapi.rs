@@ -21,7 +21,7 @@ use utoipa::{
     },
 };
 
-use super::{admin, answer, batch, channels, events, health, replay, views};
+use super::{admin, answer, batch, channels, events, health, purge, replay, views};
 
 /// The name of the security scheme of tenants' keys.
 const TENANT_KEY: &str = "tenantKey";
@@ -75,8 +75,9 @@ fn components() -> Components {
     add::<batch::BatchView>(&mut schemas);
     add::<views::NotificationPage>(&mut schemas);
     add::<schemas::NotificationOrParent>(&mut schemas);
-    add::<schemas::ReplayRequest>(&mut schemas);
+    add::<schemas::DeadLettersRequest>(&mut schemas);
     add::<replay::ReplayView>(&mut schemas);
+    add::<purge::PurgeView>(&mut schemas);
     add::<events::EventView>(&mut schemas);
     add::<admin::AdminPage>(&mut schemas);
     add::<admin::bindings::BindingsPage>(&mut schemas);

@@ -9,27 +9,25 @@ use axum::{
 };
 use futures_util::future::join_all;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::{
     Shared,
     answer::{json, location, state_word},
     auth::Caller,
     body,
+    dead_letters::read_range,
     deliveries::{PathId, conflict, parent, unknown},
-    fields::Fields,
     group_view::Story,
     json::parse,
-    listing::{read_cursor, write_cursor},
-    notification::invalid,
+    listing::write_cursor,
     problem::Problem,
     refusals::store_failed,
     views::StateView,
 };
 use crate::{
-    ids::{ChannelName, NameError, NotificationId, TenantId},
-    limits::{LIST_LIMIT_MAX, REPLAY_LIMIT_DEFAULT, REQUEST_BODY_BYTES_MAX},
-    store::{self, ListQuery, ParentStatus, Row},
+    ids::{NotificationId, TenantId},
+    limits::REQUEST_BODY_BYTES_MAX,
+    store::{self, ParentStatus, Row},
 };
 
 /// Sends a notification again that is over, or what has failed of a parent that is over.
@@ -128,62 +126,6 @@ async fn choose(
         chosen.extend(Story::of(parent).first_of_failed(row.id));
     }
     Ok(chosen)
-}
-
-fn read_range(tenant: TenantId, value: Value) -> Result<ListQuery, Problem> {
-    let mut errors = Vec::new();
-    let query = read_fields(tenant, value, &mut errors);
-    match query {
-        Some(query) if errors.is_empty() => Ok(query),
-        _ => Err(invalid(errors)),
-    }
-}
-
-fn read_fields(
-    tenant: TenantId,
-    value: Value,
-    errors: &mut Vec<super::problem::FieldError>,
-) -> Option<ListQuery> {
-    const KNOWN: &[&str] = &["status", "channel", "from", "to", "limit", "cursor"];
-    let mut fields = Fields::of(value, String::new(), errors)?;
-    // Asked for although there is one choice: that it is about the dead must be said.
-    let state = fields.required_text("status", 16).and_then(|word| match word.as_str() {
-        "dead" => Some(store::State::Dead),
-        _ => {
-            fields.error("status", "is not \"dead\", the only status that a range is replayed of");
-            None
-        }
-    });
-    let channel = fields.text("channel", 256).and_then(|name| {
-        let parsed: Result<ChannelName, NameError> = name.parse();
-        parsed.map_err(|error| fields.error("channel", error.to_string())).ok()
-    });
-    let from = fields.moment("from");
-    let to = fields.moment("to");
-    if let (Some(from), Some(to)) = (from, to)
-        && from >= to
-    {
-        fields.error("to", "is not later than /from");
-    }
-    let limit = match fields.take("limit") {
-        None => REPLAY_LIMIT_DEFAULT,
-        Some(value) => match value.as_u64().and_then(|limit| usize::try_from(limit).ok()) {
-            Some(limit @ 1..=LIST_LIMIT_MAX) => limit,
-            _ => {
-                fields.error("limit", format!("is not a number from 1 to {LIST_LIMIT_MAX}"));
-                return None;
-            }
-        },
-    };
-    let cursor = fields.text("cursor", 64).and_then(|text| {
-        let cursor = read_cursor(&text);
-        if cursor.is_none() {
-            fields.error("cursor", "is not the nextCursor of an answer before");
-        }
-        cursor
-    });
-    fields.finish(KNOWN, &[]);
-    Some(ListQuery { tenant, state: Some(state?), channel, from, to, cursor, limit })
 }
 
 #[cfg(test)]

@@ -52,10 +52,10 @@ async fn a_notification_can_be_read_with_its_attempts() {
         json!({
             "id": id.to_string(), "channel": "log", "status": "dead", "priority": "normal",
             "createdAt": NOW.rfc3339(), "updatedAt": NOW.rfc3339(), "dueAt": NOW.rfc3339(),
-            "attemptCount": 1, "replayCount": 0, "error": "no",
+            "attemptCount": 1, "attemptsCounted": 1, "replayCount": 0, "error": "no",
             "message": "hello", "title": "t", "targetId": "me",
             "attempts": [{
-                "replay": 0, "number": 1, "startedAt": NOW.rfc3339(), "tookMs": 5,
+                "replay": 0, "number": 1, "counts": true, "startedAt": NOW.rfc3339(), "tookMs": 5,
                 "outcome": "rejected", "detail": "no",
             }],
         })

@@ -73,6 +73,9 @@ pub(super) struct NotificationDetail {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     blocked_by: Option<NotificationId>,
+    /// Of the attempts that have ended since the last replay, those that the channel's retry policy
+    /// counts (`counts` of each): what is compared with its `attempts`.
+    attempts_counted: usize,
     /// The channels that have given up before this one took over.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
@@ -92,7 +95,11 @@ pub(super) struct NotificationDetail {
 impl From<Status> for NotificationDetail {
     fn from(status: Status) -> Self {
         let envelope = Envelope::decode(&status.payload).unwrap_or_default();
+        let since_replay =
+            status.attempts.iter().filter(|(replay, ..)| *replay == status.row.generation);
+        let attempts_counted = since_replay.filter(|(.., attempt)| attempt.counts).count();
         Self {
+            attempts_counted,
             notification: status.row.into(),
             due_at: status.due.map(crate::clock::UnixMs::rfc3339),
             blocked_by: status.blocked_by,
@@ -113,6 +120,9 @@ pub(super) struct AttemptView {
     replay: u32,
     /// From 1 in each replay.
     number: u32,
+    /// Whether it is one of those that the retry policy allows. It is not where the provider itself
+    /// said when to come back, as with a 429: time is the bound then.
+    counts: bool,
     /// When the plugin was called.
     started_at: String,
     /// How long it took.
@@ -139,6 +149,7 @@ impl AttemptView {
         Self {
             replay,
             number,
+            counts: attempt.counts,
             started_at: attempt.started.rfc3339(),
             took_ms: attempt.took_ms,
             outcome: attempt.outcome,

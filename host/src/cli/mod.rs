@@ -4,13 +4,13 @@ mod audit;
 mod backup;
 mod check;
 mod console;
+mod dead_letters;
 mod init;
 mod json_lines;
 mod logging;
 mod openapi;
 mod quarantine;
 mod remote;
-mod replay;
 mod send;
 mod serve;
 mod status;
@@ -60,7 +60,9 @@ enum Command {
     /// Sends one notification through a running host
     Send(send::Options),
     /// Sends again what a running host has given up: one notification, or all dead ones
-    Replay(replay::Options),
+    Replay(dead_letters::Options),
+    /// Removes what a running host has given up: one notification, or all dead ones
+    Purge(dead_letters::Options),
     /// Says in a few lines how a running host is
     Status(status::Options),
     /// Lists the channels of a running host that are in quarantine, or ends their quarantine
@@ -182,7 +184,8 @@ pub fn run() -> ExitCode {
         Some(Command::Init(options)) => init::run(&options),
         Some(Command::Check(options)) => check::run(options),
         Some(Command::Send(options)) => send::run(options),
-        Some(Command::Replay(options)) => replay::run(options),
+        Some(Command::Replay(options)) => dead_letters::run(options, dead_letters::Action::Replay),
+        Some(Command::Purge(options)) => dead_letters::run(options, dead_letters::Action::Purge),
         Some(Command::Status(options)) => status::run(options),
         Some(Command::Quarantine(options)) => quarantine::run(options),
         Some(Command::Backup(options)) => backup::run_backup(options),

@@ -1,10 +1,12 @@
 //! One circuit breaker, as pure bookkeeping: closed, open until a moment, half-open with one probe.
 //!
-//! *Closed*: everything passes and failures in a row are counted. *Open*: nothing passes. *Half-open*:
-//! the time is over, and one message is let through to find out; the others wait for its result.
+//! *Closed*: everything passes and failures in a row are counted, for a destination also how many of
+//! the last calls failed. *Open*: nothing passes. *Half-open*: the time is over, and one message is
+//! let through to find out; the others wait for its result.
 
 use std::time::Duration;
 
+use super::recent::Recent;
 use crate::{clock::UnixMs, limits};
 
 /// What the end of one call says to a breaker.
@@ -48,6 +50,8 @@ pub(super) struct Breaker {
     /// Failures in a row that open it.
     failures_max: u32,
     failures: u32,
+    /// How the last calls went, where the rate of failures opens it too.
+    recent: Option<Recent>,
     /// Some: it is open until then, and half-open from then on.
     until: Option<UnixMs>,
     probing: bool,
@@ -58,9 +62,23 @@ pub(super) struct Breaker {
 }
 
 impl Breaker {
-    /// A closed one.
+    /// A closed one, which so many failures in a row open.
     pub(super) const fn new(failures_max: u32) -> Self {
-        Self { failures_max, failures: 0, until: None, probing: false, stopped: false, times: 0 }
+        Self {
+            failures_max,
+            failures: 0,
+            recent: None,
+            until: None,
+            probing: false,
+            stopped: false,
+            times: 0,
+        }
+    }
+
+    /// The same, and a high rate of failures opens it too: for what all messages go to alike, where a
+    /// success now and then says little about the next one.
+    pub(super) fn with_rate(failures_max: u32) -> Self {
+        Self { recent: Some(Recent::default()), ..Self::new(failures_max) }
     }
 
     pub(super) const fn is_closed(&self) -> bool {
@@ -74,7 +92,11 @@ impl Breaker {
 
     /// Whether it remembers nothing that a new one would not.
     pub(super) const fn is_clean(&self) -> bool {
-        self.until.is_none() && self.failures == 0
+        let recent_clean = match &self.recent {
+            Some(recent) => recent.is_clean(),
+            None => true,
+        };
+        self.until.is_none() && self.failures == 0 && recent_clean
     }
 
     /// Whether it is open because something must be mended.
@@ -122,16 +144,24 @@ impl Breaker {
             self.probing = false;
         }
         let open = self.until.is_some();
+        if let Some(recent) = &mut self.recent
+            && !open
+        {
+            recent.note(signal != Signal::Good, now);
+        }
         match signal {
             Signal::Good if open && !probe => None,
             Signal::Good => {
-                *self = Self::new(self.failures_max);
+                // What was before it opened says nothing about how it goes now.
+                let recent = self.recent.map(|known| if open { Recent::default() } else { known });
+                *self = Self { recent, ..Self::new(self.failures_max) };
                 open.then_some(Change::Closed)
             }
             Signal::Failed if open && !probe => None,
             Signal::Failed => {
                 self.failures = self.failures.saturating_add(1);
-                if !open && self.failures < self.failures_max {
+                let too_many = self.failures >= self.failures_max;
+                if !open && !too_many && !self.recent.is_some_and(|recent| recent.is_bad()) {
                     return None;
                 }
                 self.open(now.after(self.pause()), open)
@@ -187,6 +217,52 @@ mod tests {
         assert_eq!(breaker.pass(NOW), Pass::Free);
         assert!(breaker.is_clean());
         assert_eq!(open().pass(NOW), Pass::Not(NOW.after(limits::BREAKER_OPEN_FIRST)));
+    }
+
+    /// `failures` failures and a success, again and again, a second apart; after how many calls it
+    /// opens.
+    fn opens_after(mut breaker: Breaker, failures: u32, apart: Duration) -> Option<u32> {
+        let mut now = NOW;
+        for call in 1..=200 {
+            now = now.after(apart);
+            let signal = if call % (failures + 1) == 0 { Signal::Good } else { Signal::Failed };
+            if breaker.signal(signal, false, now) == Some(Change::Opened) {
+                return Some(call);
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_success_now_and_then_does_not_keep_a_destination_open() {
+        let second = Duration::from_secs(1);
+        let destination = || Breaker::with_rate(20);
+        assert_eq!(opens_after(Breaker::new(20), 9, second), None, "in a row there are only nine");
+        assert_eq!(opens_after(destination(), 9, second), Some(51));
+        assert_eq!(opens_after(destination(), 7, second), None, "44 of 50 are not enough");
+        let seldom = limits::BREAKER_WINDOW_GAP + second;
+        assert_eq!(opens_after(destination(), 9, seldom), None, "that is no outage");
+    }
+
+    #[test]
+    fn a_destination_that_works_again_begins_anew() {
+        let mut breaker = Breaker::with_rate(20);
+        let mut now = NOW;
+        for call in 1..=51 {
+            now = now.after(Duration::from_secs(1));
+            let signal = if call % 10 == 0 { Signal::Good } else { Signal::Failed };
+            breaker.signal(signal, false, now);
+        }
+        let then = breaker.until().unwrap();
+        breaker.probe();
+        assert_eq!(breaker.signal(Signal::Good, true, then), Some(Change::Closed));
+        assert!(breaker.is_clean());
+        assert_eq!(breaker.signal(Signal::Failed, false, then), None);
+        assert!(!breaker.is_clean());
+        for _ in 0..limits::BREAKER_WINDOW {
+            assert_eq!(breaker.signal(Signal::Good, false, then), None);
+        }
+        assert!(breaker.is_clean(), "a failure is forgotten after a window of successes");
     }
 
     #[test]

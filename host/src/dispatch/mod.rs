@@ -18,12 +18,14 @@ mod follow;
 mod guards;
 mod poison;
 mod policy;
+mod recent;
 mod ring;
 mod scheduler;
 mod settler;
 mod signals;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::{sync::Arc, time::Duration};
 

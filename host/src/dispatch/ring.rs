@@ -1,4 +1,5 @@
-//! Whose turn it is: deficit round robin between tenants, round robin between a tenant's lanes.
+//! Whose turn it is: deficit round robin between tenants; which of a tenant's lanes has it,
+//! [`super::waiting`] says.
 //!
 //! Pure bookkeeping. A lane is *ready* when it has due work, room for another delivery, and no
 //! reason to pause; only ready lanes take turns, so a limited or broken one costs its neighbours
@@ -9,8 +10,16 @@ use std::{
     collections::{BinaryHeap, HashMap, HashSet, VecDeque},
 };
 
-use super::guards::Gate;
-use crate::{clock::UnixMs, ids::TenantId, limits, store::Lane};
+use super::{
+    guards::Gate,
+    waiting::{Place, Waiting},
+};
+use crate::{
+    clock::UnixMs,
+    ids::TenantId,
+    limits,
+    store::{Lane, Priority},
+};
 
 /// The schedule.
 #[derive(Default, Debug)]
@@ -23,8 +32,8 @@ pub(super) struct Ring {
 
 #[derive(Debug, Default)]
 struct TenantState {
-    /// Its ready lanes, the next one first.
-    ready: VecDeque<Lane>,
+    /// Its ready lanes.
+    ready: Waiting,
     /// Its lanes in `Ring::lanes`; with the last of them the tenant is forgotten.
     lanes: usize,
     /// What is left of its turn. Kept while its lanes are away for a delivery, or a tenant whose
@@ -35,15 +44,40 @@ struct TenantState {
 
 #[derive(Debug, Default)]
 struct LaneState {
-    /// There is work that is due now.
-    has_due: bool,
-    /// When the next job is due that is not yet, as far as is known.
-    next: Option<UnixMs>,
+    /// There is work that is due now, of this priority at most, as far as is known.
+    due: Option<Priority>,
+    /// When the next job of each priority is due that is not yet, as far as is known.
+    next: [Option<UnixMs>; Priority::ALL.len()],
     in_flight: usize,
     paused_until: Option<UnixMs>,
-    in_ring: bool,
+    /// Where it waits for its tenant's turn.
+    place: Option<Place>,
     /// The earliest timer that is set for it, so that news of the same work set no second one.
     timer: Option<UnixMs>,
+}
+
+impl LaneState {
+    /// There is work of this priority that is due now.
+    fn has(&mut self, priority: Priority) {
+        self.due = Some(self.due.map_or(priority, |known| known.min(priority)));
+    }
+
+    /// When the first job is due that is not yet.
+    fn first_next(&self) -> Option<UnixMs> {
+        self.next.iter().copied().flatten().min()
+    }
+
+    /// What has fallen due.
+    fn advance(&mut self, now: UnixMs) {
+        for priority in Priority::ALL {
+            if let Some(next) = self.next.get_mut(priority as usize)
+                && next.is_some_and(|next| next <= now)
+            {
+                *next = None;
+                self.has(priority);
+            }
+        }
+    }
 }
 
 /// A turn: lease at most `max` jobs of `lane`.
@@ -54,13 +88,13 @@ pub(super) struct Turn {
 }
 
 impl Ring {
-    /// `lane` has a job due at `due`.
-    pub(super) fn work(&mut self, lane: Lane, due: UnixMs, now: UnixMs) {
+    /// `lane` has a job of this priority, due at `due`.
+    pub(super) fn work(&mut self, lane: Lane, priority: Priority, due: UnixMs, now: UnixMs) {
         let state = self.state(&lane);
-        if due <= now {
-            state.has_due = true;
-        } else if state.next.is_none_or(|known| due < known) {
-            state.next = Some(due);
+        if let Some(next) = state.next.get_mut(priority as usize)
+            && next.is_none_or(|known| due < known)
+        {
+            *next = Some(due);
         }
         self.consider(lane, now);
     }
@@ -116,27 +150,30 @@ impl Ring {
         if state.paused_until.is_some_and(|until| until <= now) {
             state.paused_until = None;
         }
-        if state.next.is_some_and(|next| next <= now) {
-            state.next = None;
-            state.has_due = true;
-        }
-        let (has_due, paused) = (state.has_due, state.paused_until.is_some());
-        if paused || !has_due {
+        state.advance(now);
+        let (due, paused) = (state.due, state.paused_until.is_some());
+        if paused || due.is_none() {
             self.set_timer(lane.clone());
         }
         let Some(state) = self.lanes.get_mut(&lane) else { return };
-        if !has_due {
-            let idle = state.in_flight == 0 && state.paused_until.is_none() && !state.in_ring;
-            if idle && state.next.is_none() {
+        let Some(due) = due else {
+            let idle = state.in_flight == 0 && state.paused_until.is_none();
+            if idle && state.place.is_none() && state.first_next().is_none() {
                 self.forget(&lane);
             }
             return;
-        }
-        if state.paused_until.is_some() || state.in_ring {
+        };
+        let tenant = self.tenants.entry(lane.tenant).or_default();
+        if let Some(place) = state.place {
+            if due < place.0 {
+                state.place = Some(tenant.ready.raise(place, due));
+            }
             return;
         }
-        state.in_ring = true;
-        let tenant = self.tenants.entry(lane.tenant).or_default();
+        if paused {
+            return;
+        }
+        state.place = Some(tenant.ready.join(lane.clone(), due));
         if !tenant.in_turns {
             tenant.in_turns = true;
             match tenant.deficit {
@@ -144,13 +181,15 @@ impl Ring {
                 _ => self.turns.push_front(lane.tenant),
             }
         }
-        tenant.ready.push_back(lane);
     }
 
     /// Wakes `lane` when its pause is over, or its next job is due.
     fn set_timer(&mut self, lane: Lane) {
         let Some(state) = self.lanes.get_mut(&lane) else { return };
-        let wake = if state.has_due { state.paused_until } else { state.next };
+        let wake = match state.due {
+            Some(_) => state.paused_until,
+            None => state.first_next(),
+        };
         if let Some(wake) = wake
             && state.timer.is_none_or(|set| wake < set)
         {
@@ -212,9 +251,9 @@ impl Ring {
                 if deficit == 0 || slots == 0 {
                     break;
                 }
-                let Some(lane) = ready.pop_front() else { break };
+                let Some((place, lane)) = ready.next() else { break };
                 let Some(state) = self.lanes.get_mut(&lane) else { continue };
-                state.in_ring = false;
+                state.place = None;
                 if state.paused_until.is_none_or(|until| until <= now) {
                     match gate(&lane) {
                         Gate::Until(until) => state.paused_until = Some(until),
@@ -223,6 +262,7 @@ impl Ring {
                             let max = room.min(deficit).min(slots);
                             // Full: `finished` brings it back.
                             if max > 0 {
+                                ready.served(place);
                                 state.in_flight += max;
                                 deficit -= max;
                                 slots -= max;
@@ -253,18 +293,33 @@ impl Ring {
         turns
     }
 
-    /// What came of a turn: `used` jobs were leased of the `max` that it allowed.
-    pub(super) fn leased(&mut self, turn: &Turn, used: usize, now: UnixMs) {
+    /// What came of a turn: so many jobs were leased of those that it allowed, the least urgent of
+    /// them of this priority.
+    pub(super) fn leased(
+        &mut self,
+        turn: &Turn,
+        used: usize,
+        least_urgent: Option<Priority>,
+        now: UnixMs,
+    ) {
         let Some(state) = self.lanes.get_mut(&turn.lane) else { return };
         state.in_flight = state.in_flight.saturating_sub(turn.max.saturating_sub(used));
-        if used < turn.max {
-            // Nothing more is due. Work that comes, or came in this moment, is hinted at again.
-            state.has_due = false;
-            if let Some(tenant) = self.tenants.get_mut(&turn.lane.tenant)
-                && tenant.ready.is_empty()
-            {
-                tenant.deficit = 0;
-            }
+        // The most urgent were leased: what is left is as urgent as the last of them at most. If that
+        // is all, nothing more is due. Work that comes, or came in this moment, is hinted at again.
+        state.due = least_urgent.filter(|_| used >= turn.max);
+        if state.due.is_none()
+            && let Some(tenant) = self.tenants.get_mut(&turn.lane.tenant)
+            && tenant.ready.is_empty()
+        {
+            tenant.deficit = 0;
+        }
+        self.consider(turn.lane.clone(), now);
+    }
+
+    /// A turn could not be used: what is due still is.
+    pub(super) fn unused(&mut self, turn: &Turn, now: UnixMs) {
+        if let Some(state) = self.lanes.get_mut(&turn.lane) {
+            state.in_flight = state.in_flight.saturating_sub(turn.max);
         }
         self.consider(turn.lane.clone(), now);
     }
@@ -283,7 +338,7 @@ mod tests {
     fn ring(lanes: &[Lane]) -> Ring {
         let mut ring = Ring::default();
         for lane in lanes {
-            ring.work(lane.clone(), NOW, NOW);
+            ring.work(lane.clone(), Priority::Normal, NOW, NOW);
         }
         ring
     }
@@ -299,7 +354,7 @@ mod tests {
         assert_eq!(of(&a1), limits::FAIRNESS_QUANTUM);
         assert_eq!(of(&b1), limits::FAIRNESS_QUANTUM);
         for turn in &turns {
-            ring.leased(turn, turn.max, NOW);
+            ring.leased(turn, turn.max, Some(Priority::Normal), NOW);
         }
         let second: Vec<_> = ring
             .turns(1000, NOW, |_| Gate::Room(100), |_| 1)
@@ -315,7 +370,7 @@ mod tests {
         let mut ring = ring(std::slice::from_ref(&full));
         let turns = ring.turns(10, NOW, |_| Gate::Room(2), |_| 1);
         assert_eq!(turns, [Turn { lane: full.clone(), max: 2 }]);
-        ring.leased(&turns[0], 2, NOW);
+        ring.leased(&turns[0], 2, Some(Priority::Normal), NOW);
         assert_eq!(ring.turns(10, NOW, |_| Gate::Room(2), |_| 1), []);
         ring.finished(full.clone(), NOW);
         assert_eq!(ring.turns(10, NOW, |_| Gate::Room(2), |_| 1), [Turn { lane: full, max: 1 }]);
@@ -326,11 +381,11 @@ mod tests {
         let only = lane(1, "a");
         let mut ring = ring(std::slice::from_ref(&only));
         let turns = ring.turns(10, NOW, |_| Gate::Room(4), |_| 1);
-        ring.leased(&turns[0], 0, NOW);
+        ring.leased(&turns[0], 0, Some(Priority::Normal), NOW);
         assert_eq!(ring.in_flight(&only), 0);
         assert_eq!(ring.turns(10, NOW, |_| Gate::Room(4), |_| 1), []);
         assert!(ring.lanes.is_empty(), "nothing is kept of a lane without work");
-        ring.work(only, NOW, NOW);
+        ring.work(only, Priority::Normal, NOW, NOW);
         assert_eq!(ring.turns(10, NOW, |_| Gate::Room(4), |_| 1).len(), 1);
     }
 
@@ -338,9 +393,9 @@ mod tests {
     fn work_that_is_done_does_not_hide_work_that_is_to_come() {
         let only = lane(1, "a");
         let mut ring = ring(std::slice::from_ref(&only));
-        ring.work(only.clone(), UnixMs(1_200), NOW);
+        ring.work(only.clone(), Priority::Normal, UnixMs(1_200), NOW);
         let turns = ring.turns(10, NOW, |_| Gate::Room(4), |_| 1);
-        ring.leased(&turns[0], 1, NOW);
+        ring.leased(&turns[0], 1, Some(Priority::Normal), NOW);
         ring.finished(only.clone(), NOW);
         assert_eq!(ring.next_timer(), Some(UnixMs(1_200)));
         ring.tick(UnixMs(1_200));
@@ -354,9 +409,9 @@ mod tests {
     fn future_and_paused_work_waits_for_its_time() {
         let (later, paused) = (lane(1, "a"), lane(2, "a"));
         let mut ring = Ring::default();
-        ring.work(later.clone(), UnixMs(2_000), NOW);
+        ring.work(later.clone(), Priority::Normal, UnixMs(2_000), NOW);
         ring.pause(paused.clone(), UnixMs(3_000), NOW);
-        ring.work(paused.clone(), NOW, NOW);
+        ring.work(paused.clone(), Priority::Normal, NOW, NOW);
         assert_eq!(ring.turns(10, NOW, |_| Gate::Room(4), |_| 1), []);
         assert_eq!(ring.next_timer(), Some(UnixMs(2_000)));
         ring.tick(UnixMs(2_000));
@@ -379,7 +434,7 @@ mod tests {
             let turns = ring.turns(1, NOW, |_| Gate::Room(100), weight);
             for turn in &turns {
                 count += usize::from(turn.lane.tenant == heavy);
-                ring.leased(turn, turn.max, NOW);
+                ring.leased(turn, turn.max, Some(Priority::Normal), NOW);
                 ring.finished(turn.lane.clone(), NOW);
             }
         }
@@ -410,7 +465,7 @@ mod tests {
         };
         let turns = ring.turns(10, NOW, gate(UnixMs(2_000)), |_| 1);
         assert_eq!(turns, [Turn { lane: free.clone(), max: 4 }]);
-        ring.leased(&turns[0], 0, NOW);
+        ring.leased(&turns[0], 0, Some(Priority::Normal), NOW);
         assert_eq!(ring.next_timer(), Some(UnixMs(2_000)));
         let asked = std::cell::Cell::new(0);
         let count = |_: &Lane| {
@@ -425,11 +480,62 @@ mod tests {
     }
 
     #[test]
+    fn what_is_most_urgent_of_a_tenant_goes_first_when_there_is_one_slot() {
+        let (low, other, alarm) = (lane(1, "a"), lane(1, "b"), lane(1, "c"));
+        let mut ring = Ring::default();
+        ring.work(low.clone(), Priority::Low, NOW, NOW);
+        ring.work(other.clone(), Priority::Low, NOW, NOW);
+        ring.work(alarm.clone(), Priority::Urgent, NOW, NOW);
+        let one = |ring: &mut Ring| ring.turns(1, NOW, |_| Gate::Room(9), |_| 1).remove(0);
+        let turn = one(&mut ring);
+        assert_eq!(turn.lane, alarm);
+        // What is left of it is not urgent any more: it stands behind the others.
+        ring.leased(&turn, 1, Some(Priority::Low), NOW);
+        for next in [&low, &other] {
+            let turn = one(&mut ring);
+            assert_eq!(turn.lane, *next);
+            ring.leased(&turn, 1, Some(Priority::Low), NOW);
+        }
+        // A lane that waits becomes urgent; what falls due later is urgent only then.
+        ring.work(other.clone(), Priority::High, NOW, NOW);
+        ring.work(low, Priority::Urgent, UnixMs(2_000), NOW);
+        let turn = one(&mut ring);
+        assert_eq!(turn.lane, other);
+    }
+
+    #[test]
+    fn what_falls_due_later_is_urgent_then() {
+        let (early, late) = (lane(1, "a"), lane(1, "b"));
+        let mut ring = Ring::default();
+        ring.work(late.clone(), Priority::Urgent, UnixMs(2_000), NOW);
+        ring.work(late.clone(), Priority::Low, NOW, NOW);
+        ring.work(early.clone(), Priority::Normal, NOW, NOW);
+        let one = |ring: &mut Ring, now| ring.turns(1, now, |_| Gate::Room(9), |_| 1).remove(0);
+        let turn = one(&mut ring, NOW);
+        assert_eq!(turn.lane, early);
+        ring.leased(&turn, 1, Some(Priority::Normal), NOW);
+        // News of the lane, or the look at all of them, finds that its time has come.
+        let later = UnixMs(2_000);
+        ring.work(late.clone(), Priority::Low, later, later);
+        assert_eq!(one(&mut ring, later).lane, late);
+    }
+
+    #[test]
+    fn a_turn_that_could_not_be_used_leaves_the_work_due() {
+        let only = lane(1, "a");
+        let mut ring = ring(std::slice::from_ref(&only));
+        let turn = ring.turns(9, NOW, |_| Gate::Room(4), |_| 1).remove(0);
+        ring.unused(&turn, NOW);
+        assert_eq!(ring.in_flight(&only), 0);
+        assert_eq!(ring.turns(9, NOW, |_| Gate::Room(4), |_| 1), [turn]);
+    }
+
+    #[test]
     fn nothing_is_kept_of_a_tenant_without_work() {
         let only = lane(1, "a");
         let mut ring = ring(std::slice::from_ref(&only));
         let turns = ring.turns(1, NOW, |_| Gate::Room(4), |_| 1);
-        ring.leased(&turns[0], 0, NOW);
+        ring.leased(&turns[0], 0, Some(Priority::Normal), NOW);
         assert!(ring.lanes.is_empty() && ring.tenants.is_empty() && ring.turns.is_empty());
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     generation::Generation,
     ids::TenantId,
     limits, sandbox,
-    store::{Lane, Leased, Want},
+    store::{Lane, Leased, Ready, Want},
 };
 
 /// The store is asked for every lane with work this often, in case a hint was lost.
@@ -113,19 +113,20 @@ impl Scheduler {
 
     fn take_hints(&mut self) {
         let now = self.starter.dispatch.clock.now();
-        for (lane, due) in self.starter.dispatch.store.hints().take() {
-            self.ring.work(lane, due, now);
+        for (lane, hint) in self.starter.dispatch.store.hints().take() {
+            self.ring.work(lane, hint.priority, hint.due, now);
         }
         self.ring.tick(now);
     }
 
     async fn look(&mut self) {
         match self.starter.dispatch.store.ready().await {
-            Ok(lanes) => {
+            Ok(ready) => {
                 let now = self.starter.dispatch.clock.now();
-                self.starter.dispatch.observer.lanes(lanes.len());
-                for ready in lanes {
-                    self.ring.work(ready.lane, ready.due, now);
+                let lanes = ready.chunk_by(|one, next| one.lane == next.lane).count();
+                self.starter.dispatch.observer.lanes(lanes);
+                for Ready { lane, priority, due } in ready {
+                    self.ring.work(lane, priority, due, now);
                 }
             }
             Err(error) => tracing::error!("the queue could not be looked at: {error}"),
@@ -154,8 +155,7 @@ impl Scheduler {
                 Ok(leased) => self.hand_over(&generation, &turns, leased),
                 Err(error) => {
                     for turn in &turns {
-                        self.ring.leased(turn, 0, now);
-                        self.ring.work(turn.lane.clone(), now, now);
+                        self.ring.unused(turn, now);
                     }
                     return Err(error);
                 }
@@ -173,8 +173,9 @@ impl Scheduler {
     fn hand_over(&mut self, generation: &Arc<Generation>, turns: &[Turn], leased: Vec<Leased>) {
         let now = self.starter.dispatch.clock.now();
         for turn in turns {
-            let used = leased.iter().filter(|leased| leased.lane == turn.lane).count();
-            self.ring.leased(turn, used, now);
+            let of_turn = leased.iter().filter(|leased| leased.lane == turn.lane);
+            let least_urgent = of_turn.clone().map(|leased| leased.token.priority).max();
+            self.ring.leased(turn, of_turn.count(), least_urgent, now);
         }
         self.in_flight += leased.len();
         for leased in leased {

@@ -168,6 +168,7 @@ impl Settler {
             detail: verdict.detail.as_deref().map(short),
             provider_id,
             digest: report.map(|report| report.digest.to_string()),
+            counts: !matches!(verdict.next, Next::Retry { counts: false, .. }),
         };
         tell_log(completed, &attempt, verdict.next);
         let (outcome, ending) = match verdict.next {

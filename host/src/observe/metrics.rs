@@ -34,6 +34,10 @@ words! {
         Replay = "POST /notifications/{id}/replay",
         /// `POST /notifications/replay`
         ReplayRange = "POST /notifications/replay",
+        /// `POST /notifications/{id}/purge`
+        Purge = "POST /notifications/{id}/purge",
+        /// `POST /notifications/purge`
+        PurgeRange = "POST /notifications/purge",
         /// `GET /events`
         Events = "GET /events",
         /// `GET /admin/audit`

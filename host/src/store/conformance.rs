@@ -2,6 +2,7 @@
 //! must agree at every step.
 
 mod clock;
+mod discard;
 mod events;
 mod follow;
 mod groups;

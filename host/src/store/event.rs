@@ -23,6 +23,8 @@ pub enum EventKind {
     Replayed = 6,
     /// A lease ended without a word of how the attempt went: it may have been delivered.
     Lost = 7,
+    /// A dead letter, or a parent of such, was removed by its owner.
+    Purged = 8,
     /// The configuration was read again.
     Reload = 16,
     /// A key was used for something that is worth a line.
@@ -45,7 +47,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Accepted,
         Self::Delivered,
         Self::Retrying,
@@ -53,6 +55,7 @@ impl EventKind {
         Self::Cancelled,
         Self::Replayed,
         Self::Lost,
+        Self::Purged,
         Self::Reload,
         Self::KeyUsed,
         Self::Admin,
@@ -75,6 +78,7 @@ impl EventKind {
             Self::Cancelled => "cancelled",
             Self::Replayed => "replayed",
             Self::Lost => "lost",
+            Self::Purged => "purged",
             Self::Reload => "reload",
             Self::KeyUsed => "key-used",
             Self::Admin => "admin",

@@ -7,25 +7,42 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::Lane;
+use super::{Lane, Priority};
 use crate::clock::UnixMs;
 
-/// For every lane that got work since the last look, when its first job is due. Bounded by the
+/// What is said of a lane that got work.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Hint {
+    /// When the first of its new jobs is due.
+    pub due: UnixMs,
+    /// The most urgent of them, which need not be the one that is due first.
+    pub priority: Priority,
+}
+
+impl Hint {
+    /// Both in one.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { due: self.due.min(other.due), priority: self.priority.min(other.priority) }
+    }
+}
+
+/// For every lane that got work since the last look, when it is due and how urgent. Bounded by the
 /// number of lanes, and loses nothing.
 #[derive(Default, Debug)]
 pub struct Hints {
-    lanes: Mutex<HashMap<Lane, UnixMs>>,
+    lanes: Mutex<HashMap<Lane, Hint>>,
     changed: Notify,
 }
 
 impl Hints {
-    /// Says that `lane` has a job due at `due`.
-    pub fn add(&self, lane: &Lane, due: UnixMs) {
+    /// Says that `lane` has a job.
+    pub fn add(&self, lane: &Lane, hint: Hint) {
         {
             let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
             match lanes.get_mut(lane) {
-                Some(first) => *first = due.min(*first),
-                None => drop(lanes.insert(lane.clone(), due)),
+                Some(known) => *known = known.and(hint),
+                None => drop(lanes.insert(lane.clone(), hint)),
             }
         }
         self.changed.notify_one();
@@ -33,7 +50,7 @@ impl Hints {
 
     /// Takes all hints.
     #[must_use]
-    pub fn take(&self) -> HashMap<Lane, UnixMs> {
+    pub fn take(&self) -> HashMap<Lane, Hint> {
         std::mem::take(&mut *self.lanes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -14,5 +14,6 @@ pub(super) fn lost_attempt(started: UnixMs, now: UnixMs) -> Attempt {
         detail: Some(String::from("the lease ended before the attempt was settled")),
         provider_id: None,
         digest: None,
+        counts: true,
     }
 }

@@ -41,7 +41,7 @@ use crate::{
 pub use event::{Event, EventKind, EventQuery, NewEvent};
 pub use event_line::EventLine;
 pub use group::{Child, NewGroup, ParentEnd, ParentStatus};
-pub use hints::Hints;
+pub use hints::{Hint, Hints};
 
 /// A tenant's channel: the unit of scheduling.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -52,7 +52,8 @@ pub struct Lane {
     pub channel: ChannelName,
 }
 
-/// How urgent a notification is. Decides the order inside a lane.
+/// How urgent a notification is. Decides the order inside a lane, and whose turn it is among the
+/// lanes of a tenant.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 #[expect(missing_docs, reason = "the names are the field's own")]
 pub enum Priority {
@@ -61,6 +62,11 @@ pub enum Priority {
     Normal = 2,
     High = 1,
     Urgent = 0,
+}
+
+impl Priority {
+    /// All of them, the most urgent first.
+    pub const ALL: [Self; 4] = [Self::Urgent, Self::High, Self::Normal, Self::Low];
 }
 
 /// Where a notification stands.
@@ -213,6 +219,9 @@ pub struct Attempt {
     pub provider_id: Option<String>,
     /// Which file ran ("sha256:…").
     pub digest: Option<String>,
+    /// Whether it is one of those that the retry policy allows. What is written is what the
+    /// [`Outcome`] says; here it is for reading.
+    pub counts: bool,
 }
 
 /// What becomes of a leased job.
@@ -263,12 +272,14 @@ pub enum Settled {
     LeaseLost,
 }
 
-/// A lane with work, for the schedule.
+/// A lane with work of one priority, for the schedule.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ready {
     /// Which one.
     pub lane: Lane,
-    /// When its next job is due; in the past when it has to be served now.
+    /// Of which priority.
+    pub priority: Priority,
+    /// When its next job of this priority is due; in the past when it has to be served now.
     pub due: UnixMs,
 }
 
@@ -351,6 +362,16 @@ pub struct Purged {
     pub next: Option<i64>,
 }
 
+/// What came of removing dead letters by their id.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Discarded {
+    /// So many notifications are gone, with all that belongs to them.
+    Gone(usize),
+    /// Nothing was removed, because it is in this state; of a child whose siblings keep it, that of
+    /// its [`ParentStatus::state`].
+    Stays(State),
+}
+
 /// How many notifications a tenant has in each state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[expect(missing_docs, reason = "named as the states")]
@@ -431,8 +452,9 @@ pub trait Store: Send + Sync + 'static {
     /// Ends leases: state, job, attempt, event, counters and follow-ups in one transaction.
     async fn settle(&self, items: Vec<Settle>) -> Result<Vec<Settled>, StoreError>;
 
-    /// Every lane that has a job, with the time its next one is due. The truth behind
-    /// [`Store::hints`]; a skip scan, not a count.
+    /// Every lane that has a job, with the time its next one is due, for each priority of which it
+    /// has one; those of one lane stand together. The truth behind [`Store::hints`]; a skip scan, not
+    /// a count.
     async fn ready(&self) -> Result<Vec<Ready>, StoreError>;
 
     /// Which lanes got work since it was last looked at.
@@ -479,6 +501,16 @@ pub trait Store: Send + Sync + 'static {
         tenant: TenantId,
         id: NotificationId,
     ) -> Result<Option<State>, StoreError>;
+
+    /// Removes a dead letter with all that belongs to it but its events and its idempotency key. A
+    /// child goes with its whole parent, if that is over and nothing of it was delivered; a parent
+    /// by its own id, if it is over and something of it is dead. `Ok(None)`: there is none with that
+    /// id. The counters no longer count what was removed.
+    async fn discard(
+        &self,
+        tenant: TenantId,
+        id: NotificationId,
+    ) -> Result<Option<Discarded>, StoreError>;
 
     /// Removes notifications that were accepted and are over since before that moment, with all that
     /// belongs to them, and parents whose children are gone; children of one parent go together or

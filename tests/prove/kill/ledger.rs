@@ -1,7 +1,7 @@
 //! What the callers were promised, and whether it was kept.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     sync::{
         Arc, Mutex,
@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    CALLBACKS, SECOND,
+    CALLBACKS, CHANNELS, SECOND,
     receiver::{Receiver, Taken},
 };
 use crate::kit::{KEY_A, TestHost};
@@ -32,16 +32,28 @@ pub(super) enum Kind {
     HandedOn,
     /// Is taken back by its caller.
     Withdrawn,
+    /// Goes to two channels.
+    Both,
+    /// Is delivered after those before it with the same ordering key.
+    Ordered,
+    /// Is rejected, replayed by its caller, and delivered then.
+    Revived,
+    /// Is rejected, and purged by its caller.
+    Purged,
 }
 
 impl Kind {
-    pub(super) const ALL: [(Self, &'static str); 6] = [
+    pub(super) const ALL: [(Self, &'static str); 10] = [
         (Self::Plain, "plain"),
         (Self::Later, "later"),
         (Self::Swapped, "swapped"),
         (Self::Doomed, "doomed"),
         (Self::HandedOn, "handed-on"),
         (Self::Withdrawn, "withdrawn"),
+        (Self::Both, "both"),
+        (Self::Ordered, "ordered"),
+        (Self::Revived, "revived"),
+        (Self::Purged, "purged"),
     ];
 
     pub(super) fn of(message: &str) -> Self {
@@ -56,8 +68,13 @@ impl Kind {
     /// How it must end.
     const fn end(self) -> &'static str {
         match self {
-            Self::Plain | Self::Later | Self::Swapped => "delivered",
-            Self::Doomed | Self::HandedOn => "dead",
+            Self::Plain
+            | Self::Later
+            | Self::Swapped
+            | Self::Both
+            | Self::Ordered
+            | Self::Revived => "delivered",
+            Self::Doomed | Self::HandedOn | Self::Purged => "dead",
             Self::Withdrawn => "cancelled",
         }
     }
@@ -68,8 +85,14 @@ impl Kind {
 pub(super) enum Task {
     /// Hand over this message, with itself as the key.
     HandOver { message: String, body: String },
+    /// Hand over these messages at once.
+    Batch { messages: Vec<String>, body: String },
     /// Take back.
     Withdraw { id: String },
+    /// Send again, once it was given up.
+    Replay { id: String },
+    /// Remove, once it was given up. `asked`: a call for it may have been answered to nobody.
+    Purge { id: String, asked: bool },
 }
 
 /// All that was asked and answered over all rounds.
@@ -78,8 +101,8 @@ pub(super) struct Ledger {
     numbers: AtomicUsize,
     /// Message by id.
     accepted: Mutex<BTreeMap<String, String>>,
-    /// Asked, and not answered yet.
-    open: Mutex<Vec<Task>>,
+    /// Not asked yet, or not answered.
+    open: Mutex<VecDeque<Task>>,
     repeated: AtomicUsize,
 }
 
@@ -88,15 +111,19 @@ impl Ledger {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Something that somebody got no answer to, if there is anything.
+    /// Something that somebody got no answer to, or that is to be done yet, if there is anything.
     pub(super) fn open(&self) -> Option<Task> {
-        let task = self.open.lock().unwrap().pop();
-        self.repeated.fetch_add(usize::from(task.is_some()), Ordering::Relaxed);
-        task
+        self.open.lock().unwrap().pop_front()
+    }
+
+    /// To be done later, behind what is open.
+    pub(super) fn later(&self, task: Task) {
+        self.open.lock().unwrap().push_back(task);
     }
 
     pub(super) fn unanswered(&self, task: Task) {
-        self.open.lock().unwrap().push(task);
+        self.repeated.fetch_add(1, Ordering::Relaxed);
+        self.later(task);
     }
 
     /// A key is answered with one id for ever.
@@ -118,38 +145,52 @@ impl Ledger {
         kills: usize,
     ) -> Found {
         assert!(self.open.lock().unwrap().is_empty(), "somebody has no answer");
-        let accepted = self.accepted.lock().unwrap().clone();
-        let accepted = first_of_each(host, accepted).await;
+        let mut accepted = self.accepted.lock().unwrap().clone();
+        let keys: BTreeSet<_> = accepted.values().collect();
+        assert_eq!(keys.len(), accepted.len(), "a key made two notifications");
+        assert_eq!(keys.len(), self.numbers.load(Ordering::Relaxed), "each call was answered once");
+        let mut found = Found { ids: accepted.len(), ..Found::default() };
         let listed = listing(host).await;
         let taken = receiver.taken();
+
+        let purged = take_out(&mut accepted, Kind::Purged);
+        let both = take_out(&mut accepted, Kind::Both);
+        let branches = found.both(host, &both, &listed, &taken).await;
+        let accepted = first_of_each(host, accepted).await;
 
         // One notification for each key, and no other.
         let lost: Vec<_> = accepted.iter().filter(|(id, _)| !listed.contains_key(*id)).collect();
         assert!(lost.is_empty(), "{} of {} are lost: {lost:?}", lost.len(), accepted.len());
         let followed = |one: &Listed| [SECOND, CALLBACKS].contains(&one.channel.as_str());
-        let asked = |id: &String| accepted.contains_key(id);
+        let asked = |id: &String| accepted.contains_key(id) || branches.contains(id);
         let unasked: Vec<_> =
             listed.iter().filter(|(id, one)| !asked(id) && !followed(one)).collect();
         assert!(unasked.is_empty(), "nobody was told of {unasked:?}");
-        let keys: BTreeSet<_> = accepted.values().collect();
-        assert_eq!(keys.len(), accepted.len(), "a key made two notifications");
-        assert_eq!(keys.len(), self.numbers.load(Ordering::Relaxed), "each call was answered once");
 
-        let mut found = Found { ids: accepted.len(), ..Found::default() };
         for (id, message) in &accepted {
             let answer = host.notification(id).await;
             assert_eq!(answer.status, 200, "{message} is unknown: {answer:?}");
             found.one(message, &answer.json, &listed[id], &taken);
         }
+        found.ordered(&listed, &accepted, &receiver.order());
+        found.purged(host, &purged, &listed).await;
         found.handed_on(host, &listed, &accepted, &taken).await;
-        found.told(&listed, &accepted, &taken);
+        found.told(&listed, &accepted, &purged, &taken);
         found.repeated = self.repeated.load(Ordering::Relaxed);
         found.counters(host, &listed).await;
-        // Only what was in flight at a kill can come twice: an instance each of three channels.
-        let in_flight = 3 * 16;
+        // Only what was in flight at a kill can come twice: an instance each of the channels.
+        let in_flight = CHANNELS * 16;
         assert!(found.twice <= kills * 2 * in_flight, "{} came twice", found.twice);
         found
     }
+}
+
+/// What is of this kind.
+fn take_out(accepted: &mut BTreeMap<String, String>, kind: Kind) -> BTreeMap<String, String> {
+    let all = std::mem::take(accepted).into_iter();
+    let (found, rest) = all.partition(|(_, message)| Kind::of(message) == kind);
+    *accepted = rest;
+    found
 }
 
 /// What may go on in another channel was answered with a parent's id: the notification that was tried
@@ -179,9 +220,11 @@ async fn first_of_each(
 
 /// A notification in the list.
 #[derive(Debug)]
-struct Listed {
-    status: String,
-    channel: String,
+pub(super) struct Listed {
+    pub(super) status: String,
+    pub(super) channel: String,
+    /// 0 is the newest: the order in which they were accepted, backwards.
+    pub(super) place: usize,
 }
 
 /// Every notification of tenant A, by id, page by page.
@@ -194,7 +237,8 @@ async fn listing(host: &TestHost) -> BTreeMap<String, Listed> {
         assert_eq!(page.status, 200, "{page:?}");
         for item in page.json["items"].as_array().unwrap() {
             let text = |name: &str| item[name].as_str().unwrap().to_owned();
-            let one = Listed { status: text("status"), channel: text("channel") };
+            let (status, channel) = (text("status"), text("channel"));
+            let one = Listed { status, channel, place: listed.len() };
             let twice = listed.insert(text("id"), one);
             assert!(twice.is_none(), "listed twice: {item}");
         }
@@ -211,22 +255,28 @@ pub(super) struct Found {
     ids: usize,
     repeated: usize,
     /// Attempts that a kill interrupted.
-    interrupted: usize,
-    failures: usize,
+    pub(super) interrupted: usize,
+    pub(super) failures: usize,
     /// Successes at the provider beyond the first of a message.
     twice: usize,
     handed_on: usize,
     told: usize,
+    pub(super) both: usize,
+    pub(super) ordered: usize,
+    revived: usize,
+    pub(super) purged: usize,
 }
 
 impl fmt::Display for Found {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ids, repeated, interrupted, failures, twice, handed_on, told } = self;
+        let Self { ids, repeated, interrupted, failures, twice, handed_on, told, .. } = self;
+        let Self { both, ordered, revived, purged, .. } = self;
         write!(
             formatter,
             "{ids} acknowledged ids, 0 lost, {repeated} calls repeated after a kill, {failures} \
              failed attempts, {interrupted} attempts interrupted, {twice} delivered twice (same \
-             key), {handed_on} taken over by another channel, {told} callbacks"
+             key), {handed_on} taken over by another channel, {both} to two channels, {ordered} in \
+             the order of their keys, {revived} replayed, {purged} purged, {told} callbacks"
         )
     }
 }
@@ -240,12 +290,18 @@ impl Found {
         taken: &BTreeMap<String, Taken>,
     ) {
         let kind = Kind::of(message);
-        let path = if kind == Kind::HandedOn { "/first" } else { "/hook" };
+        let path = match kind {
+            Kind::HandedOn => "/first",
+            Kind::Ordered => "/ordered",
+            _ => "/hook",
+        };
         let taken = taken.get(&format!("{path} {message}"));
         assert_eq!(detail["message"], message, "{detail}");
         assert_eq!(detail["status"], kind.end(), "{detail}");
         assert_eq!(listed.status, kind.end(), "the list says something else: {detail}");
         let attempts = detail["attempts"].as_array().unwrap();
+        // What came before a replay.
+        let rejected = usize::from(kind == Kind::Revived);
         let count = |word: &str| attempts.iter().filter(|one| one["outcome"] == word).count();
         let (lost, retried) = (count("lost"), count("retry"));
         self.interrupted += lost;
@@ -261,19 +317,24 @@ impl Found {
         assert_eq!(attempts.last().unwrap()["outcome"], last, "{detail}");
         assert_eq!(count(last), 1, "it ended once: {detail}");
         // A connection that was open at a kill may also be seen as one without an answer.
-        assert_eq!(lost + retried + count("unknown") + 1, attempts.len(), "{detail}");
+        assert_eq!(lost + retried + count("unknown") + rejected + 1, attempts.len(), "{detail}");
+        assert_eq!(detail["replayCount"], rejected, "{detail}");
+        if kind == Kind::Revived {
+            assert_eq!(count("rejected"), 1, "{detail}");
+            self.revived += 1;
+        }
         if kind == Kind::Swapped {
             return;
         }
         let taken = taken.unwrap_or_else(|| panic!("never arrived: {detail}"));
-        assert_eq!(taken.keys.len(), 1, "one delivery key: {taken:?} {detail}");
+        assert_eq!(taken.keys.len(), 1 + rejected, "a key for each series: {taken:?} {detail}");
         if last == "delivered" {
             self.arrived(taken, lost, detail);
         }
     }
 
     /// It arrived, and more than once only where a kill came between.
-    fn arrived(&mut self, taken: &Taken, lost: usize, detail: &Value) {
+    pub(super) fn arrived(&mut self, taken: &Taken, lost: usize, detail: &Value) {
         assert!(taken.successes >= 1, "delivered to nobody: {taken:?} {detail}");
         let twice = taken.successes - 1;
         assert!(twice <= lost, "sent twice without a kill between: {taken:?} {detail}");
@@ -311,11 +372,17 @@ impl Found {
         &mut self,
         listed: &BTreeMap<String, Listed>,
         accepted: &BTreeMap<String, String>,
+        purged: &BTreeMap<String, String>,
         taken: &BTreeMap<String, Taken>,
     ) {
-        let mut expected = BTreeSet::new();
+        let mut expected: BTreeSet<_> =
+            purged.keys().map(|id| format!("/told {id} notification.failed")).collect();
         for (id, one) in listed.iter().filter(|(_, one)| one.channel != CALLBACKS) {
-            let event = match accepted.get(id).map(|message| Kind::of(message)) {
+            let kind = accepted.get(id).map(|message| Kind::of(message));
+            if kind == Some(Kind::Revived) {
+                expected.insert(format!("/told {id} notification.failed"));
+            }
+            let event = match kind {
                 Some(Kind::Withdrawn | Kind::HandedOn) => continue,
                 _ if one.status == "delivered" => "delivered",
                 _ => "failed",

@@ -1,5 +1,6 @@
 //! `kill -9` at random moments, under load, with retries, timed notifications, cancellations,
-//! fallbacks, callbacks, reloads and plugin swaps going on, on one data folder all the time.
+//! batches, several channels, ordering keys, fallbacks, callbacks, replays, purges, reloads and plugin
+//! swaps going on, on one data folder all the time.
 //!
 //! The callers do what a careful caller does: each notification has an idempotency key of its own,
 //! and whoever gets no answer asks again with it after the restart. So in the end there must be
@@ -8,6 +9,7 @@
 
 mod callers;
 mod ledger;
+mod more;
 mod receiver;
 
 use std::{
@@ -28,6 +30,10 @@ use receiver::Receiver;
 
 /// The channel that takes over, and the lane of callbacks.
 const SECOND: &str = "second";
+/// The other one of two channels.
+const THIRD: &str = "third";
+/// How many channels there are.
+const CHANNELS: usize = 6;
 const CALLBACKS: &str = "@callbacks";
 
 /// How long the queue may take to run empty at the end.
@@ -48,6 +54,8 @@ fn folder(receiver: &Receiver) -> Folder {
         ("webhook", "hook", ""),
         ("first", "first", "fallback = [\"second\"]\n"),
         (SECOND, "second", ""),
+        (THIRD, "third", ""),
+        ("ordered", "ordered", ""),
     ] {
         let options = format!("[channel.options]\nurl = \"{origin}/{path}\"\nunsigned = true");
         folder.channel("webhook", &format!("name = \"{name}\"\n{more}{options}\n{retry}"));

@@ -30,6 +30,17 @@ pub(super) struct Taken {
 struct Shared {
     chances: Mutex<fastrand::Rng>,
     taken: Mutex<BTreeMap<String, Taken>>,
+    /// What has an ordering key, as it arrived.
+    order: Mutex<Vec<String>>,
+}
+
+impl Shared {
+    /// Whether this is the delivery key that the message came with at first.
+    fn is_first_key(&self, what: &str, headers: &HeaderMap) -> bool {
+        let taken = self.taken.lock().unwrap();
+        let first = taken.get(what).and_then(|taken| taken.keys.first());
+        first.is_none_or(|first| headers["webhook-id"] == first.as_str())
+    }
 }
 
 #[derive(Debug)]
@@ -43,7 +54,11 @@ impl Receiver {
     pub(super) async fn start(chances: fastrand::Rng) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let shared = Arc::new(Shared { chances: Mutex::new(chances), taken: Mutex::default() });
+        let shared = Arc::new(Shared {
+            chances: Mutex::new(chances),
+            taken: Mutex::default(),
+            order: Mutex::default(),
+        });
         let router = Router::new().fallback(take).with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { port, shared, server }
@@ -56,6 +71,11 @@ impl Receiver {
     /// By path and message, or path and the notification that a callback tells of.
     pub(super) fn taken(&self) -> BTreeMap<String, Taken> {
         self.shared.taken.lock().unwrap().clone()
+    }
+
+    /// The messages with an ordering key, in the order in which they arrived.
+    pub(super) fn order(&self) -> Vec<String> {
+        self.shared.order.lock().unwrap().clone()
     }
 }
 
@@ -79,6 +99,9 @@ async fn take(
             (format!("{id} {}", body["type"].as_str().unwrap()), None)
         }
     };
+    if kind == Some(Kind::Ordered) {
+        shared.order.lock().unwrap().push(what.clone());
+    }
     let chance = shared.chances.lock().unwrap().u8(0..100);
     if chance < 10 {
         tokio::time::sleep(Duration::from_millis(20 + u64::from(chance) * 10)).await;
@@ -86,7 +109,11 @@ async fn take(
     let status = match kind {
         // A callback's own pauses are longer than a test; what fails here is tested elsewhere.
         None => StatusCode::NO_CONTENT,
-        Some(Kind::Doomed) => StatusCode::UNPROCESSABLE_ENTITY,
+        Some(Kind::Doomed | Kind::Purged) => StatusCode::UNPROCESSABLE_ENTITY,
+        // Its first series; a replay comes with another key.
+        Some(Kind::Revived) if shared.is_first_key(&format!("{} {what}", uri.path()), &headers) => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
         Some(Kind::HandedOn) if uri.path() == "/first" => StatusCode::UNPROCESSABLE_ENTITY,
         _ if (10..25).contains(&chance) => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::OK,

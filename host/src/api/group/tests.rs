@@ -62,6 +62,7 @@ async fn work(host: &Host, channel: &str, end: End) {
         detail: (!matches!(end, End::Delivered)).then(|| String::from("no luck")),
         provider_id: Some(format!("p-{channel}")).filter(|_| matches!(end, End::Delivered)),
         digest: None,
+        counts: true,
     };
     let follow = match &end {
         End::Next(next) => vec![NewNotification {
@@ -312,6 +313,23 @@ async fn a_whole_is_cancelled_as_far_as_it_is_not_sent() {
     let path = format!("/notifications/{}", done.json()["id"].as_str().unwrap());
     let answer = host.send(call(Method::DELETE, &path, Body::empty())).await;
     assert_eq!(answer.problem(), "state-conflict");
+}
+
+#[tokio::test]
+async fn the_last_open_part_that_is_cancelled_by_its_own_id_ends_the_wait_for_the_whole() {
+    let (host, _) = host();
+    let started = std::time::Instant::now();
+    let (first, ()) = tokio::join!(host.send(post(&both(), &[("prefer", "wait=20")])), async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        work(&host, "log", End::Delivered).await;
+        let list = host.get("/notifications?status=queued").await.json();
+        let child = list["items"][0]["id"].as_str().unwrap();
+        let path = format!("/notifications/{child}");
+        let answer = host.send(call(Method::DELETE, &path, Body::empty())).await;
+        assert_eq!(answer.json()["status"], "cancelled");
+    });
+    assert_eq!((first.status, &first.json()["status"]), (StatusCode::OK, &json!("partial")));
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }
 
 #[tokio::test]

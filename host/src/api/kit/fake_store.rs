@@ -14,9 +14,9 @@ use crate::{
     ids::{NotificationId, TenantId},
     outcomes::Ending,
     store::{
-        Attempt, Counters, Enqueued, Event, EventQuery, Health, Hints, Leased, ListQuery, NewEvent,
-        NewGroup, NewNotification, Page, ParentStatus, Purged, Ready, Row, Settle, Settled, State,
-        Status, Store, StoreError, Want,
+        Attempt, Counters, Discarded, Enqueued, Event, EventQuery, Health, Hints, Leased,
+        ListQuery, NewEvent, NewGroup, NewNotification, Page, ParentStatus, Purged, Ready, Row,
+        Settle, Settled, State, Status, Store, StoreError, Want,
     },
 };
 
@@ -77,6 +77,7 @@ impl FakeStore {
             detail: None,
             provider_id: None,
             digest: None,
+            counts: true,
         };
         match ending {
             Ending::Delivered { provider_id } => {
@@ -252,6 +253,19 @@ impl Store for FakeStore {
             self.set_state(id, State::Queued);
         }
         Ok(Some(status.row.state))
+    }
+
+    async fn discard(
+        &self,
+        tenant: TenantId,
+        id: NotificationId,
+    ) -> Result<Option<Discarded>, StoreError> {
+        let Some(status) = self.status(tenant, id).await? else { return Ok(None) };
+        if status.row.state != State::Dead {
+            return Ok(Some(Discarded::Stays(status.row.state)));
+        }
+        self.check()?.rows.remove(&id);
+        Ok(Some(Discarded::Gone(1)))
     }
 
     async fn purge(&self, _: UnixMs, _: i64, _: usize) -> Result<Purged, StoreError> {

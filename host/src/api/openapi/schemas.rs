@@ -28,7 +28,7 @@ pub(in crate::api) struct NotificationRequest {
     message: String,
     /// A title.
     title: Option<String>,
-    /// Decides the order inside a channel.
+    /// Decides the order inside a channel, and which of the tenant's channels goes first.
     #[schema(default = "normal")]
     priority: Option<PriorityWord>,
     /// To whom or where; what it means depends on the channel.
@@ -90,10 +90,10 @@ pub(in crate::api) enum NotificationOrParent {
     Parent(crate::api::group_view::ParentDetail),
 }
 
-/// Which dead letters to send again.
+/// Which dead letters to send again, or to remove.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "described here, read by hand")]
-pub(in crate::api) struct ReplayRequest {
+pub(in crate::api) struct DeadLettersRequest {
     /// `dead`.
     status: String,
     /// Only of this channel.

@@ -106,6 +106,7 @@ fn attempt(outcome: &str) -> Attempt {
         detail: Some(String::from("why")),
         provider_id: None,
         digest: None,
+        counts: true,
     }
 }
 

@@ -72,7 +72,7 @@ impl Default for LaneGuard {
 impl Default for DestinationGuard {
     fn default() -> Self {
         Self {
-            breaker: Breaker::new(limits::BREAKER_FAILURES),
+            breaker: Breaker::with_rate(limits::BREAKER_FAILURES),
             alarm: None,
             buckets: Buckets::default(),
             line: UnixMs(0),

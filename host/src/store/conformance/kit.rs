@@ -145,6 +145,7 @@ pub(in crate::store) fn attempt(outcome: &str) -> Attempt {
         detail: Some(format!("it was {outcome}")),
         provider_id: (outcome == "delivered").then(|| String::from("provider-1")),
         digest: Some(String::from("sha256:00")),
+        counts: true,
     }
 }
 

@@ -29,6 +29,7 @@ enum Step {
     Settle(Vec<(Index, How, Option<Follow>)>),
     Cancel(u128, Index),
     Replay(u128, Index),
+    Discard(u128, Index),
     List { of: u128, state: Option<u8>, channel: Option<usize>, from_ms: Option<i64>, limit: usize },
     Purge { notifications_ms: i64, events_ms: i64 },
     Advance(i64),
@@ -120,6 +121,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => prop::collection::vec((any::<Index>(), how(), follow), 1..4).prop_map(Step::Settle),
         1 => (1..4_u128, any::<Index>()).prop_map(|(of, id)| Step::Cancel(of, id)),
         2 => (1..4_u128, any::<Index>()).prop_map(|(of, id)| Step::Replay(of, id)),
+        2 => (1..4_u128, any::<Index>()).prop_map(|(of, id)| Step::Discard(of, id)),
         2 => query.prop_map(|(of, state, channel, from_ms, limit)| {
             Step::List { of, state, channel, from_ms, limit }
         }),
@@ -260,7 +262,11 @@ impl Walk {
                 let id = *id.get(&self.ids);
                 self.both(async |store| store.replay(tenant(*of), id).await.unwrap());
             }
-            Step::Cancel(..) | Step::Replay(..) => {}
+            Step::Discard(of, id) if !self.ids.is_empty() => {
+                let id = *id.get(&self.ids);
+                self.both(async |store| store.discard(tenant(*of), id).await.unwrap());
+            }
+            Step::Cancel(..) | Step::Replay(..) | Step::Discard(..) => {}
             Step::List { of, state, channel, from_ms, limit } => {
                 let query = ListQuery {
                     state: state.map(|n| STATES[usize::from(n)]),

@@ -92,13 +92,14 @@ async fn the_next_one_is_not_sent_before_its_own_time(store: Engine) {
     store.clock.advance_ms(5);
     store.cancel(tenant(1), first).await.unwrap();
     assert!(store.take(&mail, 9).await.is_empty());
-    let ready = [Ready { lane: mail.clone(), due: START.after(TTL) }];
+    let ready = [Ready { lane: mail.clone(), priority: Priority::Normal, due: START.after(TTL) }];
     assert_eq!(store.ready().await.unwrap(), ready);
     store.clock.advance_ms(30_000);
     let leased = store.take_one(&mail).await;
     store.end(&leased, Outcome::Delivered).await;
     // What was due long ago is due now: its wait was not the clock's doing.
-    let ready = [Ready { lane: mail.clone(), due: UnixMs(START.0 + 30_005) }];
+    let ready =
+        [Ready { lane: mail.clone(), priority: Priority::Normal, due: UnixMs(START.0 + 30_005) }];
     assert_eq!(store.ready().await.unwrap(), ready);
 }
 

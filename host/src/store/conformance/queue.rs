@@ -5,7 +5,8 @@ use super::{
     kit::{DONE, Engine, START, TTL, attempt, keyed, lane, new, settle, tenant, want},
 };
 use crate::store::{
-    Counters, Enqueued, NewNotification, Outcome, Priority, Ready, Settled, State, StoreError,
+    Counters, Enqueued, Hint, Lane, NewNotification, Outcome, Priority, Ready, Settled, State,
+    StoreError,
 };
 
 for_each_engine![
@@ -285,12 +286,17 @@ async fn ready_names_every_lane_with_a_job_and_when_its_first_is_due(store: Engi
     store.accept(low).await;
     store.accept(NewNotification { due: later, ..new(&chat) }).await;
     let ready = store.ready().await.unwrap();
-    let wanted = [Ready { lane: mail.clone(), due: START }, Ready { lane: chat, due: later }];
+    let of = |lane: &Lane, priority, due| Ready { lane: lane.clone(), priority, due };
+    let wanted = [
+        of(&mail, Priority::Urgent, later),
+        of(&mail, Priority::Low, START),
+        of(&chat, Priority::Normal, later),
+    ];
     assert_eq!(ready, wanted);
 
     // A leased job is one that is due when its lease ends.
     store.take_one(&mail).await;
-    assert_eq!(store.ready().await.unwrap()[0], Ready { lane: mail, due: START.after(TTL) });
+    assert_eq!(store.ready().await.unwrap()[1], of(&mail, Priority::Low, START.after(TTL)));
 }
 
 async fn hints_name_the_lanes_that_got_work(store: Engine) {
@@ -299,13 +305,16 @@ async fn hints_name_the_lanes_that_got_work(store: Engine) {
     store.accept(NewNotification { due: later, ..new(&mail) }).await;
     store.accept(new(&mail)).await;
     store.hints().changed().await;
-    assert_eq!(store.hints().take(), [(mail.clone(), START)].into());
+    let normal = |due| Hint { due, priority: Priority::Normal };
+    assert_eq!(store.hints().take(), [(mail.clone(), normal(START))].into());
 
     let leased = store.take_one(&mail).await;
     assert!(store.hints().take().is_empty());
     store.end(&leased, Outcome::Retry { due: later, counts: true }).await;
     store.accept(NewNotification { due: later, ..new(&chat) }).await;
-    assert_eq!(store.hints().take(), [(mail, later), (chat, later)].into());
+    store.accept(NewNotification { priority: Priority::High, ..new(&chat) }).await;
+    let wanted = [(mail, normal(later)), (chat, Hint { due: START, priority: Priority::High })];
+    assert_eq!(store.hints().take(), wanted.into());
 }
 
 async fn leasing_from_an_unknown_lane_gives_nothing(store: Engine) {

@@ -9,8 +9,8 @@ use crate::{
     clock::UnixMs,
     ids::{NotificationId, TenantId},
     store::{
-        Child, Enqueued, EventKind, Hints, NewEvent, NewGroup, ParentEnd, ParentStatus, State,
-        group::Branches,
+        Child, Enqueued, EventKind, Hint, Hints, NewEvent, NewGroup, ParentEnd, ParentStatus,
+        State, group::Branches,
     },
 };
 
@@ -175,7 +175,7 @@ impl Table {
     pub(super) fn add_job(&mut self, lane: i64, place: super::table::Place, hints: &Hints) {
         if let Some(lane) = self.lane_mut(lane) {
             lane.jobs.insert(place, Job { attempt: 0, free: 0, leased: false });
-            hints.add(&lane.lane, place.1);
+            hints.add(&lane.lane, Hint { due: place.1, priority: place.0 });
         }
     }
 }

@@ -19,9 +19,9 @@ use tokio::sync::watch;
 
 use self::table::Table;
 use super::{
-    Counters, Enqueued, Event, EventQuery, Health, Hints, Leased, ListQuery, NewEvent, NewGroup,
-    NewNotification, Page, ParentStatus, Purged, Ready, Row, Settle, Settled, State, Status, Store,
-    StoreError, Want,
+    Counters, Discarded, Enqueued, Event, EventQuery, Health, Hints, Leased, ListQuery, NewEvent,
+    NewGroup, NewNotification, Page, ParentStatus, Purged, Ready, Row, Settle, Settled, State,
+    Status, Store, StoreError, Want,
 };
 use crate::{
     clock::{Clock, UnixMs},
@@ -150,6 +150,15 @@ impl Store for MemoryStore {
     ) -> Result<Option<State>, StoreError> {
         let now = self.clock.now();
         Ok(self.act(|table| table.replay(tenant, id, now, &self.hints)))
+    }
+
+    async fn discard(
+        &self,
+        tenant: TenantId,
+        id: NotificationId,
+    ) -> Result<Option<Discarded>, StoreError> {
+        let now = self.clock.now();
+        Ok(self.act(|table| table.discard(tenant, id, now)))
     }
 
     async fn purge(&self, before: UnixMs, _: i64, _: usize) -> Result<Purged, StoreError> {

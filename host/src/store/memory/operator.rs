@@ -1,11 +1,11 @@
-//! What people do to notifications: take them back, send them again.
+//! What people do to notifications: take them back, send them again, remove them.
 
 use super::table::Table;
 use crate::{
     clock::UnixMs,
     ids::{NotificationId, TenantId},
     store::{
-        EventKind, Hints, State,
+        Discarded, EventKind, Hints, NewEvent, State,
         group::{Branches, overall},
     },
 };
@@ -91,6 +91,54 @@ impl Table {
             record.expires = record.expires.filter(|expires| *expires > now);
         });
         self.note(seq, EventKind::Replayed, now);
+    }
+
+    /// Removes a dead letter, or a parent of such.
+    pub(super) fn discard(
+        &mut self,
+        tenant: TenantId,
+        id: NotificationId,
+        now: UnixMs,
+    ) -> Option<Discarded> {
+        let of_record =
+            self.find(tenant, id).map(|(seq, record)| (seq, record.row.state, record.row.parent));
+        match of_record {
+            Some((_, state, _)) if state != State::Dead => Some(Discarded::Stays(state)),
+            Some((_, _, Some(parent))) => self.discard_whole(tenant, parent, false, now),
+            Some((seq, ..)) => {
+                self.discard_one(seq, now);
+                Some(Discarded::Gone(1))
+            }
+            None => self.discard_whole(tenant, id, true, now),
+        }
+    }
+
+    fn discard_whole(
+        &mut self,
+        tenant: TenantId,
+        parent: NotificationId,
+        delivered_too: bool,
+        now: UnixMs,
+    ) -> Option<Discarded> {
+        let children = self.children(tenant, parent)?;
+        let state = overall(children.iter().map(|(_, _, state)| *state));
+        let any_dead = children.iter().any(|(_, _, state)| *state == State::Dead);
+        let may_go = state.is_terminal() && (state != State::Delivered || delivered_too);
+        if !any_dead || !may_go {
+            return Some(Discarded::Stays(state));
+        }
+        for (seq, ..) in &children {
+            self.discard_one(*seq, now);
+        }
+        let kind = EventKind::Purged;
+        let (tenant, notification) = (Some(tenant), Some(parent));
+        self.trail.record(NewEvent { kind, tenant, notification, detail: None }, now);
+        Some(Discarded::Gone(children.len()))
+    }
+
+    fn discard_one(&mut self, seq: i64, now: UnixMs) {
+        self.note(seq, EventKind::Purged, now);
+        self.remove(seq);
     }
 
     fn note(&mut self, seq: i64, kind: EventKind, now: UnixMs) {

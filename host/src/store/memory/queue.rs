@@ -5,14 +5,10 @@ use crate::{
     clock::UnixMs,
     ids::NotificationId,
     store::{
-        Enqueued, EventKind, Hints, LeaseToken, Leased, NewNotification, Outcome, ParentEnd,
-        Priority, Ready, Row, Settle, Settled, State, Want, lost::lost_attempt,
+        Attempt, Enqueued, EventKind, Hint, Hints, LeaseToken, Leased, NewNotification, Outcome,
+        ParentEnd, Priority, Ready, Row, Settle, Settled, State, Want, lost::lost_attempt,
     },
 };
-
-/// Every priority, the most urgent first.
-const PRIORITIES: [Priority; 4] =
-    [Priority::Urgent, Priority::High, Priority::Normal, Priority::Low];
 
 impl Table {
     pub(super) fn enqueue(
@@ -116,7 +112,7 @@ impl Table {
         let Some(lane) = self.lane_number(&want.lane) else { return };
         let Some(jobs) = self.lane_mut(lane).map(|lane| &mut lane.jobs) else { return };
         let mut taken = Vec::new();
-        for priority in PRIORITIES {
+        for priority in Priority::ALL {
             let from = (priority, UnixMs(i64::MIN), i64::MIN);
             let due =
                 jobs.range(from..=(priority, now, i64::MAX)).map(|(place, job)| (*place, *job));
@@ -183,8 +179,9 @@ impl Table {
         };
         if let Some(due) = next {
             lane.jobs.insert((priority, due, seq), Job { attempt: attempts, free, leased: false });
-            hints.add(&lane.lane, due);
+            hints.add(&lane.lane, Hint { due, priority });
         }
+        let counts = !matches!(item.outcome, Outcome::Retry { counts: false, .. });
         // A release was no attempt: it leaves no record.
         let released = matches!(item.outcome, Outcome::Release { .. });
         let report = item.attempt.filter(|_| !released);
@@ -200,6 +197,7 @@ impl Table {
                     let said = report.detail.as_ref().unwrap_or(&report.outcome);
                     record.row.last_error = Some(said.clone());
                 }
+                let report = Attempt { counts, ..report };
                 record.attempts.push((record.row.generation, attempt, report));
             }
         });
@@ -242,15 +240,15 @@ impl Table {
 
     pub(super) fn ready(&self) -> Vec<Ready> {
         // The first of each priority: the others of that priority are due later.
-        let first = |lane: &LaneJobs| {
+        let of_lane = |lane: &LaneJobs| {
             let of_priority = |priority| {
                 let from = (priority, UnixMs(i64::MIN), i64::MIN);
                 let to = (priority, UnixMs(i64::MAX), i64::MAX);
-                lane.jobs.range(from..=to).next().map(|((_, due, _), _)| *due)
+                let ((_, due, _), _) = lane.jobs.range(from..=to).next()?;
+                Some(Ready { lane: lane.lane.clone(), priority, due: *due })
             };
-            let due = PRIORITIES.into_iter().filter_map(of_priority).min()?;
-            Some(Ready { lane: lane.lane.clone(), due })
+            Priority::ALL.into_iter().filter_map(of_priority).collect::<Vec<_>>()
         };
-        self.lanes.iter().filter_map(first).collect()
+        self.lanes.iter().flat_map(of_lane).collect()
     }
 }

@@ -239,6 +239,15 @@ impl Table {
         }
     }
 
+    /// Takes a notification that is over out of everything.
+    pub(super) fn remove(&mut self, seq: i64) {
+        let Some((lane, state)) = self.record(seq).map(|one| (one.lane, one.row.state)) else {
+            return;
+        };
+        self.forget(seq);
+        self.uncount(lane, state);
+    }
+
     /// Removes what is over since before that moment, the newest notification excepted. How many.
     pub(super) fn purge(&mut self, before: UnixMs) -> usize {
         let old = |record: &Record| {
@@ -260,11 +269,10 @@ impl Table {
             .iter()
             .filter(|(seq, record)| **seq != self.last_seq && old(record))
             .filter(|(_, record)| record.row.parent.is_none_or(of_group))
-            .map(|(seq, record)| (*seq, record.lane, record.row.state))
+            .map(|(seq, _)| *seq)
             .collect();
-        for (seq, lane, state) in &gone {
-            self.forget(*seq);
-            self.uncount(*lane, *state);
+        for seq in &gone {
+            self.remove(*seq);
         }
         gone.len()
     }

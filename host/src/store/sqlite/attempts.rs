@@ -4,14 +4,19 @@ use rusqlite::{Connection, Result};
 
 use crate::store::Attempt;
 
-/// Writes one down.
+/// Writes one down; `counts`: whether it is one of those that the retry policy allows.
 pub(super) fn record(
     conn: &Connection,
     (seq, generation, number): (i64, u32, u32),
     attempt: &Attempt,
+    counts: bool,
 ) -> Result<()> {
-    conn.prepare_cached("INSERT OR REPLACE INTO attempt VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)")?
-        .execute((
+    conn.prepare_cached(
+        "INSERT OR REPLACE INTO attempt(seq, generation, number, started, took_ms, outcome, code,
+           detail, provider_id, digest, counts)
+         VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
+    )?
+    .execute((
         seq,
         generation,
         number,
@@ -22,6 +27,7 @@ pub(super) fn record(
         &attempt.detail,
         &attempt.provider_id,
         &attempt.digest,
+        counts,
     ))?;
     Ok(())
 }
@@ -29,7 +35,8 @@ pub(super) fn record(
 /// All of a notification's, oldest first.
 pub(super) fn of(conn: &Connection, seq: i64) -> Result<Vec<(u32, u32, Attempt)>> {
     conn.prepare_cached(
-        "SELECT generation, number, started, took_ms, outcome, code, detail, provider_id, digest
+        "SELECT generation, number, started, took_ms, outcome, code, detail, provider_id, digest,
+           counts
          FROM attempt WHERE seq=?1 ORDER BY generation, number",
     )?
     .query_map([seq], |row| {
@@ -41,6 +48,7 @@ pub(super) fn of(conn: &Connection, seq: i64) -> Result<Vec<(u32, u32, Attempt)>
             detail: row.get(6)?,
             provider_id: row.get(7)?,
             digest: row.get(8)?,
+            counts: row.get(9)?,
         };
         Ok((row.get(0)?, row.get(1)?, attempt))
     })?

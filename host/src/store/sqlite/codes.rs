@@ -12,10 +12,6 @@ use crate::{
     store::{EventKind, Priority, State},
 };
 
-/// Every priority, the most urgent first.
-pub(super) const PRIORITIES: [Priority; 4] =
-    [Priority::Urgent, Priority::High, Priority::Normal, Priority::Low];
-
 impl ToSql for State {
     fn to_sql(&self) -> Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::from(*self as i64))

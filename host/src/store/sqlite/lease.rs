@@ -8,7 +8,6 @@ use rusqlite::Result;
 
 use super::{
     attempts,
-    codes::PRIORITIES,
     events::{Line, of_notification},
     names::Named,
     queue::Class,
@@ -63,7 +62,7 @@ fn due(batch: &Batch<'_>, lane: &Named, max: usize, now: UnixMs) -> Result<Vec<J
          ORDER BY due, seq LIMIT ?4",
     )?;
     let mut jobs = Vec::new();
-    for priority in PRIORITIES {
+    for priority in Priority::ALL {
         let room = max - jobs.len();
         if room == 0 {
             break;
@@ -143,7 +142,7 @@ fn expired(batch: &mut Batch<'_>, lane: &Arc<Named>, job: &Job, now: UnixMs) -> 
         .prepare_cached("SELECT id, generation, updated FROM notif WHERE lane=?1 AND seq=?2")?
         .query_row((lane.n, job.seq), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let record = lost_attempt(started, now);
-    attempts::record(batch.conn, (job.seq, generation, job.attempt), &record)?;
+    attempts::record(batch.conn, (job.seq, generation, job.attempt), &record, true)?;
     let line = of_notification(lane, (id, job.seq), now, EventKind::Lost);
     batch.event(&Line { attempt: job.attempt, ..line })
 }

@@ -9,6 +9,7 @@ mod audit;
 mod backup;
 mod ballast;
 mod codes;
+mod discard;
 mod enqueue;
 mod events;
 mod groups;
@@ -39,6 +40,7 @@ use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
 
 use self::{
+    discard::Discard,
     enqueue::Enqueue,
     groups::EnqueueGroups,
     health::Condition,
@@ -52,9 +54,9 @@ use self::{
     work::{Call, Work},
 };
 use super::{
-    Counters, Enqueued, Event, EventQuery, Health, Hints, Leased, ListQuery, NewEvent, NewGroup,
-    NewNotification, Page, ParentStatus, Purged, Ready, Row, Settle, Settled, State, Status, Store,
-    StoreError, Want,
+    Counters, Discarded, Enqueued, Event, EventQuery, Health, Hints, Leased, ListQuery, NewEvent,
+    NewGroup, NewNotification, Page, ParentStatus, Purged, Ready, Row, Settle, Settled, State,
+    Status, Store, StoreError, Want,
 };
 use crate::{
     clock::UnixMs,
@@ -211,6 +213,14 @@ impl Store for SqliteStore {
         id: NotificationId,
     ) -> Result<Option<State>, StoreError> {
         self.submit(Replay(tenant, id)).await
+    }
+
+    async fn discard(
+        &self,
+        tenant: TenantId,
+        id: NotificationId,
+    ) -> Result<Option<Discarded>, StoreError> {
+        self.submit(Discard(tenant, id)).await
     }
 
     async fn purge(&self, before: UnixMs, after: i64, limit: usize) -> Result<Purged, StoreError> {

@@ -151,8 +151,14 @@ impl SqliteStore {
             ended: tokio::sync::watch::Sender::new(false),
             last_event: tokio::sync::watch::Sender::new(chain.seq),
         });
+        // The newest may have been removed by its owner; then its span still knows its number.
         let last_seq = conn
-            .query_row("SELECT coalesce(max(seq), 0) FROM body", (), |row| row.get(0))
+            .query_row(
+                "SELECT max(coalesce((SELECT max(seq) FROM body), 0),
+                   coalesce((SELECT max(last) FROM span), 0))",
+                (),
+                |row| row.get(0),
+            )
             .map_err(sql)?;
         let ballast = Ballast::new(beside(path, ".ballast"), ballast_bytes);
         if let Err(error) = ballast.restore() {

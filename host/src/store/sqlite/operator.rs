@@ -1,4 +1,4 @@
-//! What people do to notifications: take them back, send them again.
+//! What people do to notifications: take them back, send them again. (Removing them is `discard.rs`.)
 
 use std::sync::Arc;
 
@@ -26,38 +26,45 @@ pub(super) struct Cancel(pub(super) TenantId, pub(super) NotificationId);
 /// [`crate::store::Store::replay`].
 pub(super) struct Replay(pub(super) TenantId, pub(super) NotificationId);
 
-struct Found {
-    id: NotificationId,
-    lane: Arc<Named>,
-    seq: i64,
-    state: State,
+pub(super) struct Found {
+    pub(super) id: NotificationId,
+    pub(super) lane: Arc<Named>,
+    pub(super) seq: i64,
+    pub(super) state: State,
     priority: Priority,
     due: Option<UnixMs>,
     key: Option<Box<str>>,
+    pub(super) parent: Option<NotificationId>,
 }
 
-struct Child {
-    id: NotificationId,
+pub(super) struct Child {
+    pub(super) id: NotificationId,
     branch: u32,
-    state: State,
+    pub(super) state: State,
 }
 
-fn find(batch: &Batch<'_>, tenant: TenantId, id: NotificationId) -> Result<Option<Found>> {
+pub(super) fn find(
+    batch: &Batch<'_>,
+    tenant: TenantId,
+    id: NotificationId,
+) -> Result<Option<Found>> {
     let row = batch
         .conn
-        .prepare_cached("SELECT lane, seq, state, prio, due, okey FROM notif WHERE id=?1")?
+        .prepare_cached("SELECT lane, seq, state, prio, due, okey, parent FROM notif WHERE id=?1")?
         .query_row([id], |row| {
             let lane: i64 = row.get(0)?;
-            Ok((lane, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+            let of_job = (row.get(3)?, row.get(4)?);
+            Ok((lane, row.get(1)?, row.get(2)?, of_job, row.get(5)?, row.get(6)?))
         })
         .optional()?;
-    let Some((lane, seq, state, priority, due, key)) = row else { return Ok(None) };
+    let Some((lane, seq, state, (priority, due), key, parent)) = row else { return Ok(None) };
     let lane = batch.memory.names.numbered(lane).filter(|named| named.lane.tenant == tenant);
-    Ok(lane.map(|lane| Found { id, lane: Arc::clone(lane), seq, state, priority, due, key }))
+    let found = |lane| Found { id, lane, seq, state, priority, due, key, parent };
+    Ok(lane.map(Arc::clone).map(found))
 }
 
 /// The children of a parent of the tenant's, in the order in which they were accepted.
-fn children(
+pub(super) fn children(
     batch: &Batch<'_>,
     tenant: TenantId,
     parent: NotificationId,

@@ -79,16 +79,18 @@ pub(super) fn ready(conn: &Connection) -> Result<Vec<Ready>> {
            SELECT min(lane) FROM job
            UNION ALL
            SELECT (SELECT min(lane) FROM job WHERE lane>busy.n) FROM busy WHERE busy.n IS NOT NULL)
-         SELECT tenant.id, lane.channel, min(
-             coalesce((SELECT min(due) FROM job WHERE lane=busy.n AND prio=0), 0x7fffffffffffffff),
-             coalesce((SELECT min(due) FROM job WHERE lane=busy.n AND prio=1), 0x7fffffffffffffff),
-             coalesce((SELECT min(due) FROM job WHERE lane=busy.n AND prio=2), 0x7fffffffffffffff),
-             coalesce((SELECT min(due) FROM job WHERE lane=busy.n AND prio=3), 0x7fffffffffffffff))
+         SELECT tenant.id, lane.channel, level.column1,
+           (SELECT min(due) FROM job WHERE lane=busy.n AND prio=level.column1) AS first
          FROM busy JOIN lane ON lane.n=busy.n JOIN tenant ON tenant.n=lane.tenant
-         ORDER BY lane.n",
+         CROSS JOIN (VALUES(0), (1), (2), (3)) AS level
+         WHERE first IS NOT NULL ORDER BY lane.n, level.column1",
     )?
     .query_map((), |sql| {
-        Ok(Ready { lane: Lane { tenant: sql.get(0)?, channel: sql.get(1)? }, due: sql.get(2)? })
+        Ok(Ready {
+            lane: Lane { tenant: sql.get(0)?, channel: sql.get(1)? },
+            priority: sql.get(2)?,
+            due: sql.get(3)?,
+        })
     })?
     .collect()
 }

@@ -92,5 +92,5 @@ fn release(conn: &Connection, orphan: &Orphan, now: UnixMs) -> Result<()> {
         )?
         .execute((tenant, state, by))?;
     }
-    attempts::record(conn, (seq, generation, attempt), &lost_attempt(started, now))
+    attempts::record(conn, (seq, generation, attempt), &lost_attempt(started, now), true)
 }

@@ -11,17 +11,17 @@
 //!   `chain_seq` of `meta`.
 //! * `span` says which numbers were given in which ten minutes: a listing by time becomes a listing
 //!   by number, and so will retention.
-//! * Numbers rise for ever. Retention must leave the newest `body` row, from which the next number
-//!   is found when the file is opened.
+//! * Numbers rise for ever: the next one is found in `body` and `span` when the file is opened.
+//!   Retention leaves the newest `body` row, and the spans from the oldest `body` row on.
 
 use rusqlite::{Connection, OptionalExtension};
 
 use super::open::OpenError;
 
 /// The version of the schema that this program writes.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
-const STAMP: &str = "UPDATE meta SET v=2 WHERE k='schema_version';";
+const STAMP: &str = "UPDATE meta SET v=3 WHERE k='schema_version';";
 
 /// Marks the file as ours ("Cndr"); `file` and SQLite's own tools show it.
 const APPLICATION_ID: i64 = 0x436e_6472;
@@ -90,6 +90,10 @@ INSERT INTO meta VALUES('chain_seq', (SELECT coalesce(max(eseq), 0) FROM event))
   ('chain_hash', zeroblob(32));
 ";
 
+/// Version 3: whether an attempt is one of those that the retry policy allows. Of older ones it is not
+/// known, and the rule is that they are.
+const TO_3: &str = "ALTER TABLE attempt ADD COLUMN counts INT NOT NULL DEFAULT 1;";
+
 /// Gives an empty file the schema, and an older one what is new; refuses one that is not ours or
 /// from a newer version.
 pub(super) fn prepare(conn: &Connection) -> Result<(), Refusal> {
@@ -97,13 +101,14 @@ pub(super) fn prepare(conn: &Connection) -> Result<(), Refusal> {
     let mark: i64 = conn.query_row("PRAGMA application_id", (), |row| row.get(0))?;
     if tables == 0 && mark == 0 {
         conn.execute_batch(&format!(
-            "BEGIN IMMEDIATE; PRAGMA application_id={APPLICATION_ID}; {DDL} {TO_2} {STAMP} COMMIT;"
+            "BEGIN IMMEDIATE; PRAGMA application_id={APPLICATION_ID}; {DDL} {TO_2} {TO_3} {STAMP} COMMIT;"
         ))?;
         return Ok(());
     }
     match known(conn)? {
         VERSION => Ok(()),
-        1 => Ok(conn.execute_batch(&format!("BEGIN IMMEDIATE; {TO_2} {STAMP} COMMIT;"))?),
+        1 => Ok(conn.execute_batch(&format!("BEGIN IMMEDIATE; {TO_2} {TO_3} {STAMP} COMMIT;"))?),
+        2 => Ok(conn.execute_batch(&format!("BEGIN IMMEDIATE; {TO_3} {STAMP} COMMIT;"))?),
         _ => Err(Refusal::NotOurs),
     }
 }

@@ -4,7 +4,11 @@
 use rusqlite::{Connection, OptionalExtension, Result};
 
 use super::work::Batch;
-use crate::{clock::UnixMs, ids::NotificationId, store::Priority};
+use crate::{
+    clock::UnixMs,
+    ids::NotificationId,
+    store::{Hint, Priority},
+};
 
 /// Puts a notification behind the others of its key. Whether it is the first, and is to have a job.
 pub(super) fn join(conn: &Connection, (lane, key): (i64, &str), seq: i64) -> Result<bool> {
@@ -58,7 +62,7 @@ pub(super) fn add_job(
              VALUES(?1, ?2, ?3, ?4, 0, 0, 0)",
         )?
         .execute((lane, priority, due, seq))?;
-    batch.hint(lane, due);
+    batch.hint(lane, Hint { due, priority });
     Ok(())
 }
 

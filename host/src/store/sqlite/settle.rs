@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::UnixMs,
     ids::NotificationId,
-    store::{EventKind, LeaseToken, Outcome, Settle, Settled, State},
+    store::{EventKind, Hint, LeaseToken, Outcome, Settle, Settled, State},
 };
 
 /// [`crate::store::Store::settle`].
@@ -102,7 +102,8 @@ fn settle(batch: &mut Batch<'_>, item: &Settle) -> Result<Settled> {
             },
         )?;
     if let Some(attempt) = record {
-        attempts::record(batch.conn, (token.seq, ended.generation, token.attempt), attempt)?;
+        let key = (token.seq, ended.generation, token.attempt);
+        attempts::record(batch.conn, key, attempt, next.free == 0)?;
     }
     if let Some(kind) = next.event {
         let detail = record.map(|attempt| attempt.outcome.as_str());
@@ -111,7 +112,7 @@ fn settle(batch: &mut Batch<'_>, item: &Settle) -> Result<Settled> {
     }
     batch.moved(&lane, Some(State::Sending), next.state);
     if let Some(due) = next.due {
-        batch.hint(token.lane, due);
+        batch.hint(token.lane, Hint { due, priority: token.priority });
     } else if let Some(key) = &ended.key {
         serial::leave(batch, (token.lane, key), token.seq)?;
     }

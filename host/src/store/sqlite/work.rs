@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, UnixMs},
-    store::{Hints, State, StoreError},
+    store::{Hint, Hints, State, StoreError},
 };
 
 /// An operation on the store.
@@ -106,7 +106,7 @@ pub(super) struct Batch<'a> {
     pub(super) incarnation: i64,
     last_seq_before: i64,
     chain_before: Link,
-    hints: HashMap<i64, UnixMs>,
+    hints: HashMap<i64, Hint>,
     spans: HashMap<i64, (i64, i64)>,
 }
 
@@ -161,10 +161,10 @@ impl<'a> Batch<'a> {
     }
 
     /// The lane has a job, once this is on disk.
-    pub(super) fn hint(&mut self, lane: i64, due: UnixMs) {
+    pub(super) fn hint(&mut self, lane: i64, hint: Hint) {
         match self.hints.entry(lane) {
-            Entry::Occupied(mut first) => *first.get_mut() = due.min(*first.get()),
-            Entry::Vacant(none) => drop(none.insert(due)),
+            Entry::Occupied(mut known) => *known.get_mut() = known.get().and(hint),
+            Entry::Vacant(none) => drop(none.insert(hint)),
         }
     }
 
@@ -184,9 +184,9 @@ impl<'a> Batch<'a> {
 
     /// It is on disk: what is in memory follows, and those who wait for work are told.
     pub(super) fn committed(self, hints: &Hints, last_event: &watch::Sender<i64>) {
-        for (lane, due) in self.hints {
+        for (lane, hint) in self.hints {
             if let Some(named) = self.memory.names.numbered(lane) {
-                hints.add(&named.lane, due);
+                hints.add(&named.lane, hint);
             }
         }
         self.memory.names.committed();

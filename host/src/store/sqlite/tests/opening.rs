@@ -6,8 +6,8 @@ use rusqlite::Connection;
 
 use super::{accept, open, try_open};
 use crate::store::{
-    Store,
-    conformance::kit::{lane, new},
+    Discarded, Outcome, Store,
+    conformance::kit::{TTL, lane, new, settle, tenant, want},
 };
 
 fn refusal(folder: &std::path::Path) -> String {
@@ -22,6 +22,26 @@ async fn a_second_process_is_refused_and_told_which_file_is_locked() {
     assert!(said.contains("another process") && said.contains("queue.db.lock"), "{said}");
     store.close().await;
     open(folder.path());
+}
+
+#[tokio::test]
+async fn numbers_rise_over_a_start_although_the_newest_was_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mail = lane(1, "mail");
+    for number in 1..4 {
+        let store = open(folder.path());
+        let item = new(&mail);
+        let id = item.id;
+        accept(&store, item).await;
+        let wants = vec![want(&mail, 1)];
+        let leased = store.lease(wants, TTL).await.unwrap().remove(0);
+        assert_eq!(leased.token.seq, number);
+        store.settle(vec![settle(&leased, Outcome::Dead)]).await.unwrap();
+        let gone = store.discard(tenant(1), id).await.unwrap();
+        assert_eq!(gone, Some(Discarded::Gone(1)));
+        store.close().await;
+        super::check(folder.path());
+    }
 }
 
 #[tokio::test]

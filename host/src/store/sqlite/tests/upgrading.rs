@@ -3,12 +3,12 @@
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use super::{check, look, open, take};
+use super::{SqliteStore, check, look, open, take};
 use crate::{
     ids::NotificationId,
     store::{
         Counters, Enqueued, EventKind, EventQuery, Outcome, State, Store,
-        conformance::kit::{DONE, START, keyed, lane, settle, tenant},
+        conformance::kit::{DONE, START, keyed, lane, new, settle, tenant},
     },
 };
 
@@ -123,4 +123,35 @@ fn an_upgrade_that_fails_leaves_the_file_as_it_was() {
     conn.execute_batch("DROP TABLE serial").unwrap();
     drop(conn);
     drop(open(folder.path()));
+}
+
+#[tokio::test]
+async fn a_file_of_version_2_is_taken_and_its_attempts_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mail, item) = (lane(1, "mail"), new(&lane(1, "mail")));
+    let wanted = item.id;
+    let store = open(folder.path());
+    super::accept(&store, item).await;
+    let leased = take(&store, &mail, 1).await;
+    let again = Outcome::Retry { due: START, counts: false };
+    store.settle(vec![settle(&leased[0], again)]).await.unwrap();
+    let counts = async |store: &SqliteStore| {
+        let status = store.status(tenant(1), wanted).await.unwrap().unwrap();
+        status.attempts.iter().map(|(.., attempt)| attempt.counts).collect::<Vec<_>>()
+    };
+    assert_eq!(counts(&store).await, [false]);
+    store.close().await;
+    drop(store);
+    let conn = Connection::open(folder.path().join("queue.db")).unwrap();
+    let back = "ALTER TABLE attempt DROP COLUMN counts;
+                UPDATE meta SET v=2 WHERE k='schema_version';";
+    conn.execute_batch(back).unwrap();
+    drop(conn);
+    let store = open(folder.path());
+    // Version 2 did not write it down.
+    assert_eq!(counts(&store).await, [true]);
+    // How many attempts the policy sees, it did.
+    assert_eq!(take(&store, &mail, 1).await[0].tries, 0);
+    store.close().await;
+    check(folder.path());
 }

@@ -1,4 +1,5 @@
-//! `conductor replay`: has a running host send again what it has given up.
+//! `conductor replay` and `conductor purge`: have a running host send again, or remove, what it has
+//! given up.
 
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -30,14 +31,40 @@ pub(super) struct Options {
     to: Option<String>,
 }
 
-pub(super) fn run(options: Options) -> u8 {
-    remote::run(replay(options))
+/// What is to be done with them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Action {
+    Replay,
+    Purge,
 }
 
-async fn replay(options: Options) -> Result<(bool, String), Failed> {
+impl Action {
+    /// The last part of the path.
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Replay => "replay",
+            Self::Purge => "purge",
+        }
+    }
+
+    /// What it is called when it is done, here and in the answer.
+    const fn done(self) -> &'static str {
+        match self {
+            Self::Replay => "replayed",
+            Self::Purge => "purged",
+        }
+    }
+}
+
+pub(super) fn run(options: Options, action: Action) -> u8 {
+    remote::run(act(options, action))
+}
+
+async fn act(options: Options, action: Action) -> Result<(bool, String), Failed> {
     let session = Session::open(&options.remote)?;
+    let (path, done) = (action.path(), action.done());
     if let Some(id) = options.id {
-        let answer = session.post(&format!("/notifications/{id}/replay"), None).await?;
+        let answer = session.post(&format!("/notifications/{id}/{path}"), None).await?;
         return Ok((answer.is_success, answer.pretty()));
     }
     let mut body = Map::new();
@@ -51,21 +78,21 @@ async fn replay(options: Options) -> Result<(bool, String), Failed> {
             body.insert(String::from(name), Value::String(value));
         }
     }
-    let (mut replayed, mut skipped) = (0, 0);
+    let (mut acted_on, mut skipped) = (0, 0);
     loop {
-        let answer =
-            session.post("/notifications/replay", Some(&Value::Object(body.clone()))).await?;
+        let request = Value::Object(body.clone());
+        let answer = session.post(&format!("/notifications/{path}"), Some(&request)).await?;
         if !answer.is_success {
-            let so_far = format!("replayed {replayed} before this:\n{}", answer.pretty());
+            let so_far = format!("{done} {acted_on} before this:\n{}", answer.pretty());
             return Err((exit::FAILURE, so_far));
         }
         let count = |name| answer.json.get(name).and_then(Value::as_u64).unwrap_or(0);
-        replayed += count("replayed");
+        acted_on += count(done);
         skipped += count("skipped");
         match answer.json.get("nextCursor").and_then(Value::as_str) {
             Some(cursor) => drop(body.insert(String::from("cursor"), json!(cursor))),
             None => break,
         }
     }
-    Ok((true, format!("replayed {replayed}, passed over {skipped}")))
+    Ok((true, format!("{done} {acted_on}, passed over {skipped}")))
 }
