@@ -1,8 +1,10 @@
 //! A thousand sends at the same time to a provider that takes 100 ms to answer: how long all of
-//! them take, and what each costs in memory.
+//! them take, and what each costs in memory. Once with an instance for each, once all of them in one.
 
 use std::{
+    fs,
     net::SocketAddr,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -24,19 +26,89 @@ const SENDS: usize = 1_000;
 const ROUNDS: usize = 5;
 const ANSWERS_AFTER: Duration = Duration::from_millis(100);
 
+/// What one flavour takes, medians.
+struct Taken {
+    cold_ms: f64,
+    warm_ms: f64,
+    bare_ms: f64,
+    memory_kib: f64,
+}
+
 pub(crate) fn run(report: &mut Report) -> Result<()> {
     let provider = Provider::start()?;
+    let plain = measure(
+        &provider,
+        &format!("instances_max = {SENDS}\negress_max = {SENDS}"),
+        "unsigned = true",
+        None,
+    )?;
+    // One instance has all of them: `in_flight_max` and the requests that follow from it.
+    let fixture =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/dist/concurrent.wasm");
+    let fixture = fs::read(&fixture).context("tests/fixtures/dist/concurrent.wasm is not built")?;
+    let limits = format!("instances_max = 1\nin_flight_max = {SENDS}");
+    let one = measure(&provider, &limits, "", Some(&fixture))?;
+    for (names, taken, goal_ms, goal_kib) in [
+        (
+            [
+                "1,000 sends in flight, no instance yet",
+                "1,000 sends in flight, instances warm",
+                "memory of a send in flight",
+            ],
+            plain,
+            1_000.0,
+            200.0,
+        ),
+        (
+            [
+                "1,000 sends in one instance, not there yet",
+                "1,000 sends in one instance, warm",
+                "memory of a send in flight in one instance",
+            ],
+            one,
+            400.0,
+            200.0,
+        ),
+    ] {
+        let client = ("straight to the provider", taken.bare_ms);
+        let [cold, warm, memory] = names;
+        for (name, value) in [(cold, taken.cold_ms), (warm, taken.warm_ms)] {
+            report.add(Figure {
+                name,
+                unit: "ms",
+                value,
+                baseline: Some(client),
+                goal: Goal::Below(goal_ms),
+            });
+        }
+        report.add(Figure {
+            name: memory,
+            unit: "KiB",
+            value: taken.memory_kib,
+            baseline: None,
+            goal: Goal::Below(goal_kib),
+        });
+    }
+    Ok(())
+}
+
+/// The load on the channel of the plugin `webhook`: the shipped one, or this file.
+fn measure(provider: &Provider, limits: &str, options: &str, file: Option<&[u8]>) -> Result<Taken> {
     let url = format!("http://{}", provider.address);
+    let source = if file.is_some() { "source = \"plugin.wasm\"\n" } else { "" };
     let plugins = format!(
-        "[[plugin]]\nname = \"webhook\"\n[plugin.grants]\nhosts = [\"{url}\"]\naddresses = \
-         [\"127.0.0.1\"]\n[plugin.limits]\ninstances_max = {SENDS}\negress_max = {SENDS}\n"
+        "[[plugin]]\nname = \"webhook\"\n{source}[plugin.grants]\nhosts = [\"{url}\"]\naddresses = \
+         [\"127.0.0.1\"]\n[plugin.limits]\n{limits}\n"
     );
     let channels = format!(
         "[[channel]]\ntenant_id = \"{}\"\nchannel_type = \"webhook\"\n[channel.options]\nurl = \
-         \"{url}/hook\"\nunsigned = true\n",
+         \"{url}/hook\"\n{options}\n",
         tenant_id(0)
     );
     let folder = Folder::with(1, &plugins, &channels)?;
+    if let Some(file) = file {
+        folder.write("plugin.wasm", file)?;
+    }
     let (mut cold, mut warm, mut bare, mut memory) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
@@ -61,29 +133,12 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
         let sent = provider.seen.load(Ordering::Relaxed) - seen;
         ensure!(sent == 2 * SENDS as u64, "the provider saw {sent} sends");
     }
-    let client = ("straight to the provider", median(&mut bare));
-    report.add(Figure {
-        name: "1,000 sends in flight, no instance yet",
-        unit: "ms",
-        value: median(&mut cold),
-        baseline: Some(client),
-        goal: Goal::Below(1_000.0),
-    });
-    report.add(Figure {
-        name: "1,000 sends in flight, instances warm",
-        unit: "ms",
-        value: median(&mut warm),
-        baseline: Some(client),
-        goal: Goal::Below(1_000.0),
-    });
-    report.add(Figure {
-        name: "memory of a send in flight",
-        unit: "KiB",
-        value: median(&mut memory),
-        baseline: None,
-        goal: Goal::Below(200.0),
-    });
-    Ok(())
+    Ok(Taken {
+        cold_ms: median(&mut cold),
+        warm_ms: median(&mut warm),
+        bare_ms: median(&mut bare),
+        memory_kib: median(&mut memory),
+    })
 }
 
 /// The same load straight to the provider.

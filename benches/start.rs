@@ -1,6 +1,10 @@
-//! A new instance of the `log` plugin, against a call of one that is there.
+//! A new instance of the `log` plugin, against a call of one that is there; and loading all shipped
+//! channels when they have been compiled before.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, anyhow};
 use conductor::{
@@ -10,7 +14,7 @@ use conductor::{
     generation::Generation,
     ids::{NotificationId, PluginName, TenantId},
     observe::HealthBoard,
-    plugin_files::LastGood,
+    plugin_files::{BUILTIN, LastGood},
     reload::{Parts, Reloader},
     sandbox::{
         Answer, CompileCache, Engine, Fault, FaultKind, GuestBounds, LoadedPlugin, Observer,
@@ -22,13 +26,14 @@ use conductor::{
 use tokio::sync::oneshot;
 
 use crate::{
-    figures::{Figure, Goal, Report, median, micros, quantile},
+    figures::{Figure, Goal, Report, median, micros, millis, quantile},
     host::{Folder, tenant_id},
 };
 
 const PLUGINS: &str = "[[plugin]]\nname = \"log\"\nscope = \"core\"\n[plugin.options]\nlevel = \
                        \"trace\"\n";
 const TIMES: usize = 2_000;
+const LOADS: usize = 9;
 
 pub(crate) fn run(report: &mut Report) -> Result<()> {
     let folder = Folder::with(1, PLUGINS, "")?;
@@ -51,8 +56,36 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
             baseline: Some(("send on a warm instance", median(&mut calls))),
             goal: Goal::Below(200.0),
         });
-        Ok(())
+        load_all(report).await
     })
+}
+
+/// All shipped channels one after the other, each time in an engine of its own as after a start of
+/// the host: from the file's bytes to a plugin that has described itself.
+async fn load_all(report: &mut Report) -> Result<()> {
+    let folder = Folder::new()?;
+    let mut took = Vec::new();
+    // The first one compiles.
+    for _ in 0..=LOADS {
+        let engine = Engine::new(GuestBounds::default()).map_err(|error| anyhow!("{error:#}"))?;
+        let cache = CompileCache::open(&folder.path().join("compiled"), &engine)?;
+        let began = Instant::now();
+        for (name, bytes) in BUILTIN {
+            let bytes = Arc::from(*bytes);
+            LoadedPlugin::load(&engine, Some(&cache), name.parse()?, bytes, None).await?;
+        }
+        took.push(millis(began.elapsed()));
+    }
+    let compiling = took.remove(0);
+    report.note(&format!("{} channels; with nothing compiled {compiling:.0} ms", BUILTIN.len()));
+    report.add(Figure {
+        name: "load all channels, compiled before",
+        unit: "ms",
+        value: median(&mut took),
+        baseline: None,
+        goal: Goal::Below(100.0),
+    });
+    Ok(())
 }
 
 async fn load(folder: &Folder) -> Result<(Arc<Sandbox>, Generation)> {

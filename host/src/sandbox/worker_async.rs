@@ -87,6 +87,7 @@ pub(super) async fn run(place: &Place, mut queue: mpsc::Receiver<Message>) -> En
         worn_at: Instant::now() + age_max,
         health: None,
         waits_for: None,
+        is_struck: false,
         phase: Phase::Serving,
     };
     worker.serve().await
@@ -169,6 +170,8 @@ struct Worker<'a> {
     health: Option<Asked>,
     /// Set until its connection may be opened.
     waits_for: Option<CancellationToken>,
+    /// A send has run out of time in the turn that is running: the strike for that turn is given.
+    is_struck: bool,
     phase: Phase,
 }
 
@@ -357,6 +360,7 @@ impl Worker<'_> {
     /// One turn, in which sends may run out of time.
     async fn turn(&mut self) -> Result<(), Fault> {
         let mut overdue = Vec::new();
+        self.is_struck = false;
         let answers = {
             let is_open = self.is_open();
             let mut turn = pin!(self.reactor.turn());
@@ -373,6 +377,7 @@ impl Worker<'_> {
                 {
                     give_up(self.place, is_open && overdue.is_empty(), id, reply);
                     overdue.push(number);
+                    self.is_struck |= is_open;
                 }
             }
         };
@@ -438,7 +443,10 @@ impl Worker<'_> {
         let mut under_way = self.sends.values();
         let cause = under_way.next().map(|(id, _)| *id).filter(|_| under_way.next().is_none());
         let probe = self.sends.values().any(|(_, reply)| reply.probe);
-        binding.struck(&fault, cause, probe);
+        // A turn that holds up its own send for too long has failed once and not twice.
+        if !(self.is_struck && fault.kind == FaultKind::Timeout) {
+            binding.struck(&fault, cause, probe);
+        }
         for (_, (_, reply)) in self.sends.drain() {
             self.place.freed();
             reply.give(Outcome::Fault(fault.clone()), Usage::default());

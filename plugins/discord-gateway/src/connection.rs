@@ -98,9 +98,11 @@ impl DiscordGateway {
             }
             Err(error) => return Err(lost(&error.problem().detail, Duration::ZERO)),
         };
-        let limit = &answer["session_start_limit"];
-        let starts = (limit["remaining"].as_u64(), limit["reset_after"].as_u64());
-        match (answer["url"].as_str(), starts) {
+        let limit = |name: &str| {
+            answer.pointer(&format!("/session_start_limit/{name}")).and_then(Value::as_u64)
+        };
+        let starts = (limit("remaining"), limit("reset_after"));
+        match (answer.get("url").and_then(Value::as_str), starts) {
             (Some(url), (Some(remaining), _)) if remaining > STARTS_RESERVED => Ok(url.to_owned()),
             (Some(_), (Some(_), Some(reset_after_ms))) => {
                 let pause = Duration::from_millis(reset_after_ms);

@@ -151,7 +151,8 @@ impl Gateway {
                     url: text("resume_gateway_url"),
                     seq: seq.unwrap_or_default(),
                 });
-                let user = data["user"]["username"].as_str().unwrap_or("an unnamed bot");
+                let user = data.pointer("/user/username").and_then(Value::as_str);
+                let user = user.unwrap_or("an unnamed bot");
                 self.enter(Condition::Connected, format!("as {user}"), now);
             }
             (0, Some("RESUMED")) => {

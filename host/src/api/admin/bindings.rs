@@ -50,7 +50,7 @@ struct AdminBindingView {
     channel: String,
     /// Its plugin.
     plugin: String,
-    /// idle, running, backoff or quarantined.
+    /// idle, running, degraded, unhealthy, backoff or quarantined.
     state: &'static str,
     /// Live instances.
     instances: usize,
