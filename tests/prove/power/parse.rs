@@ -160,7 +160,8 @@ fn descriptor(arguments: &str) -> Option<String> {
     let (number, rest) = arguments.split_once('<')?;
     number.parse::<i32>().ok()?;
     let end = if rest.starts_with("TCP") { rest.find("]>")? + 1 } else { rest.find('>')? };
-    let text = &rest[..end];
+    // Behind the path of a device its number stands as it is: `<\x2f…<char 1:3>>`.
+    let text = rest[..end].split('<').next()?;
     Some(if text.starts_with("\\x") {
         String::from_utf8_lossy(&unhex(text)).into_owned()
     } else {
