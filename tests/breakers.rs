@@ -134,7 +134,7 @@ async fn a_destination_that_answers_one_call_of_ten_is_left_alone_for_a_while() 
     let mut folder = Folder::new();
     folder.webhooks(&[("hook", &provider)], 1);
     let host = TestHost::start(folder).await;
-    let wanted = |call: usize| call % 10 == 0;
+    let wanted = |call: usize| call.is_multiple_of(10);
     for call in 1..=50 {
         assert!(open(&host, "destination").await.is_empty(), "after {call} calls");
         provider.then(Reply::status(if wanted(call) { 200 } else { 502 }));

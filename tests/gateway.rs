@@ -234,7 +234,9 @@ async fn a_swap_of_the_plugin_moves_the_connection_and_loses_no_message() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     done.store(true, Ordering::Relaxed);
     let sent = caller.await.unwrap();
-    assert_eq!((gateway.live(), gateway.most_live(), gateway.opened()), (1, 1, 2));
+    // On a busy machine a heartbeat can be missed, and the connection opened and resumed once more.
+    assert!(gateway.opened() >= 2);
+    assert_eq!((gateway.live(), gateway.most_live()), (1, 1));
     assert_eq!(gateway.heard(IDENTIFY).len(), 1, "the session has moved too");
     let posts = api.seen().into_iter().filter(|seen| seen.method == "POST");
     let texts: Vec<_> = posts.map(|seen| seen.json["content"].clone()).collect();

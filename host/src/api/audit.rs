@@ -219,18 +219,17 @@ struct Writer {
 impl Writer {
     async fn run(mut self) {
         let mut next_sum = Instant::now();
-        let refusals = Arc::clone(&self.refusals);
+        // Kept outside of the wait: what else happens meanwhile must not make it forgotten.
+        let mut any = false;
         loop {
-            let summing = async {
-                refusals.any.notified().await;
-                sleep_until(next_sum).await;
-            };
             tokio::select! {
                 event = self.queue.recv() => match event {
                     Some(event) => self.record(event).await,
                     None => break,
                 },
-                () = summing => {
+                () = self.refusals.any.notified(), if !any => any = true,
+                () = sleep_until(next_sum), if any => {
+                    any = false;
                     self.sum_up().await;
                     next_sum = Instant::now() + self.pause;
                 }

@@ -85,6 +85,20 @@ async fn refusals_are_summed_up() {
 }
 
 #[tokio::test]
+async fn a_refusal_is_told_whatever_else_happens_at_the_time() {
+    // Which of the two is looked at first is chance.
+    for _ in 0..20 {
+        let host = host();
+        wrong_key(&host).await;
+        let mut request = call(Method::GET, "/admin/audit", Body::empty());
+        request.headers_mut().insert("authorization", "Bearer admin".parse().unwrap());
+        assert_eq!(host.send(request).await.status, 200);
+        let mut kinds = events(host.state.store.as_ref(), 2).await.into_iter().map(|it| it.kind);
+        assert!(kinds.any(|kind| kind == EventKind::Security));
+    }
+}
+
+#[tokio::test]
 async fn the_operators_key_leaves_a_trace() {
     let host = host();
     for _ in 0..2 {
