@@ -35,8 +35,8 @@ pub(super) struct Attack {
 enum Ends {
     /// The host stops the guest: the code of the attempt.
     Stopped(&'static str),
-    /// The guest is contained and says what it was answered: the provider id.
-    Answers(String),
+    /// The guest is contained and says what it was answered: the provider id is one of these.
+    Answers(Vec<String>),
     /// The guest says so itself: outcome, code, and a part of the detail.
     Says(&'static str, String, String),
 }
@@ -58,7 +58,7 @@ pub(super) fn of(name: &str, file: Vec<u8>) -> Attack {
         limits: String::new(),
         grants: String::new(),
         secrets: Vec::new(),
-        ends: Ends::Answers(String::new()),
+        ends: Ends::Answers(Vec::new()),
         counts: Vec::new(),
     }
 }
@@ -115,7 +115,15 @@ impl Attack {
 
     /// It goes on, and was answered this, in its own words.
     pub(super) fn answered(mut self, words: impl Into<String>) -> Self {
-        self.ends = Ends::Answers(words.into());
+        self.ends = Ends::Answers(vec![words.into()]);
+        self
+    }
+
+    /// Or this, where both are right.
+    pub(super) fn or(mut self, words: impl Into<String>) -> Self {
+        if let Ends::Answers(right) = &mut self.ends {
+            right.push(words.into());
+        }
         self
     }
 
@@ -194,8 +202,11 @@ impl Attack {
                 }
                 self.shows_in_health(host, code).await?;
             }
-            Ends::Answers(words) if was("outcome") != "delivered" || was("providerId") != words => {
-                return wrong(&format!("the answer \"{words}\""));
+            Ends::Answers(right)
+                if was("outcome") != "delivered"
+                    || !right.iter().any(|words| was("providerId") == words) =>
+            {
+                return wrong(&format!("one of the answers {right:?}"));
             }
             Ends::Says(outcome, code, detail)
                 if was("outcome") != *outcome
