@@ -1,6 +1,10 @@
 //! The HTTP contract, through the real thing: one status after the other.
 
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::kit::{
     Answer, Folder, KEY_A, KEY_ADMIN, KEY_B, Provider, Reply, TENANT_A, TENANT_B, TestHost,
@@ -203,6 +207,26 @@ async fn a_body_that_is_too_large_is_413_whether_announced_or_not() {
     let call = host.call("POST", "/notifications").key(KEY_A).raw(stream);
     call.send().await.assert_problem(413, "body-too-large");
     assert_eq!(host.send("log", "the next").await.status, 200);
+}
+
+#[tokio::test]
+async fn who_writes_on_after_a_refusal_still_reads_it() {
+    let host = TestHost::start(Folder::new()).await;
+    // More than the buffers of both sides hold, and nothing is read before all of it is written.
+    let body = vec![b' '; 6 << 20];
+    for (key, status) in [(KEY_A, "413"), ("nobody's", "403")] {
+        let mut stream = TcpStream::connect(host.address()).await.unwrap();
+        let head = format!(
+            "POST /notifications HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\ncontent-type: \
+             application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&body).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The only place that asks what time it is, so that tests can say so instead.
 
 use std::{
-    fmt,
+    fmt::{self, Write as _},
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -35,8 +35,15 @@ impl UnixMs {
     /// The moment as an RFC 3339 text in UTC with milliseconds.
     #[must_use]
     pub fn rfc3339(self) -> String {
-        jiff::Timestamp::from_millisecond(self.0)
-            .map_or_else(|_| String::from("9999-12-31T23:59:59.999Z"), |at| format!("{at:.3}"))
+        const END_OF_TIME: &str = "9999-12-31T23:59:59.999Z";
+        let Ok(at) = jiff::Timestamp::from_millisecond(self.0) else {
+            return String::from(END_OF_TIME);
+        };
+        // It is written piece by piece: with room for all of them from the start.
+        let mut text = String::with_capacity(END_OF_TIME.len());
+        // Writing to a string cannot fail.
+        let _written = write!(text, "{at:.3}");
+        text
     }
 
     /// Reads an RFC 3339 text.

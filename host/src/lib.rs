@@ -22,5 +22,6 @@ pub mod retention;
 pub mod sandbox;
 pub mod secrets;
 pub mod source;
+pub mod stopping;
 pub mod store;
 pub mod tasks;

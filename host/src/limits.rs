@@ -411,6 +411,11 @@ pub const KEY_FAILURE_SOURCES_MAX: usize = 16_384;
 pub const AUDIT_REFUSED_TENANTS_MAX: usize = 256;
 /// The head of a request must have arrived in this time; also how long a connection may idle.
 pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection is still read, and its bytes thrown away, after a refusal that left a part of
+/// the request unread, so that the refusal arrives. Who does not read by then is not waiting for it.
+pub const CLOSE_LINGER: Duration = Duration::from_secs(1);
+/// The same in bytes: a body that is thirty times too large still gets its answer.
+pub const CLOSE_LINGER_BYTES_MAX: usize = 8 * MIB;
 /// The head of a request: line and headers.
 pub const HEADER_BYTES_MAX: usize = 32 * KIB;
 /// Headers of a request.

@@ -128,7 +128,7 @@ pub(super) fn of_status(tenant: &Tenant, status: &Status) -> Result<Response<Bod
         State::Delivered => Ok(about.delivered(row.provider_id.as_deref())),
         State::Dead => {
             let last = status.attempts.last().map(|(_, _, attempt)| attempt);
-            let outcome = last.map_or("", |attempt| attempt.outcome.as_str());
+            let outcome = last.map_or("", |attempt| &*attempt.outcome);
             let code = last.and_then(|attempt| attempt.code.as_deref());
             Err(dead(row.id, outcome, code, row.last_error.as_deref()))
         }

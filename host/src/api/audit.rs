@@ -19,7 +19,6 @@ use tokio::{
     sync::{Notify, mpsc},
     time::{Instant, sleep_until},
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{ApiState, auth::peer, json::shorten, kinds, problem::Kind};
 use crate::{
@@ -28,6 +27,7 @@ use crate::{
     generation::Generation,
     ids::TenantId,
     limits::{AUDIT_QUEUE_MAX, AUDIT_REFUSALS_EVERY, AUDIT_REFUSED_TENANTS_MAX, BUSY_RETRY_AFTER},
+    stopping::Stopping,
     store::{EventKind, NewEvent, Store, StoreError},
 };
 
@@ -211,7 +211,7 @@ struct Writer {
     store: Arc<dyn Store>,
     refusals: Arc<Refusals>,
     queue: mpsc::Receiver<NewEvent>,
-    stopping: CancellationToken,
+    stopping: Stopping,
     /// At least so long between two events about refusals.
     pause: Duration,
 }

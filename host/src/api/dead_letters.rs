@@ -1,24 +1,47 @@
 //! Which dead letters a request is about that replays or purges a range of them.
 
+use axum::extract::Request;
 use serde_json::Value;
 
 use super::{
+    Shared,
+    auth::Caller,
+    body,
     fields::Fields,
+    json::parse,
     listing::read_cursor,
     notification::invalid,
     problem::{FieldError, Problem},
+    refusals::store_failed,
 };
 use crate::{
     ids::{ChannelName, NameError, TenantId},
-    limits::{DEAD_LETTERS_LIMIT_DEFAULT, LIST_LIMIT_MAX},
-    store::{self, ListQuery},
+    limits::{DEAD_LETTERS_LIMIT_DEFAULT, LIST_LIMIT_MAX, REQUEST_BODY_BYTES_MAX},
+    store::{self, ListQuery, Page, Row},
 };
+
+/// The dead letters that `request` is about, newest first.
+///
+/// # Errors
+/// 429, what is wrong with the body, or that the store cannot be read.
+pub(super) async fn chosen(
+    shared: &Shared,
+    caller: &Caller,
+    request: Request,
+) -> Result<Page<Row>, Problem> {
+    let tenant = caller.tenant.id;
+    shared.rates.check(&caller.generation, tenant, &caller.tenant.limits)?;
+    let (parts, body) = request.into_parts();
+    let text = body::read_json(&parts.headers, body, REQUEST_BODY_BYTES_MAX).await?;
+    let query = read_range(tenant, parse(&text)?)?;
+    shared.api.store.list(query).await.map_err(|error| store_failed(&error))
+}
 
 /// Reads which dead letters a request is about.
 ///
 /// # Errors
 /// A 400 with all that is wrong.
-pub(super) fn read_range(tenant: TenantId, value: Value) -> Result<ListQuery, Problem> {
+fn read_range(tenant: TenantId, value: Value) -> Result<ListQuery, Problem> {
     let mut errors = Vec::new();
     let query = read_fields(tenant, value, &mut errors);
     match query {

@@ -277,7 +277,7 @@ fn written(event: &Event) -> sse::Event {
         notification_id: event.notification,
         channel: event.channel.clone(),
         attempt: Some(event.attempt).filter(|attempt| *attempt > 0),
-        detail: event.detail.clone(),
+        detail: event.detail.as_deref().map(String::from),
     };
     // Texts and numbers on one line: there is nothing that JSON could not say.
     let data = serde_json::to_string(&view).unwrap_or_default();

@@ -215,7 +215,7 @@ impl About<'_> {
             let status = shared.api.store.status(self.tenant.id, row.id).await.ok().flatten();
             let attempt = status.and_then(|status| status.attempts.into_iter().next_back());
             let attempt = attempt.map(|(_, _, attempt)| attempt);
-            let (found, _) = kind_of_end(attempt.as_ref().map_or("", |one| one.outcome.as_str()));
+            let (found, _) = kind_of_end(attempt.as_ref().map_or("", |one| &*one.outcome));
             let common = kind.is_none_or(|kind| kind == found);
             kind = Some(if common { found } else { kinds::DELIVERY_FAILED });
             last = attempt;

@@ -10,7 +10,6 @@ use axum::{
 };
 use http_body_util::BodyExt;
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 pub(super) use fake_store::FakeStore;
@@ -183,7 +182,7 @@ impl Host {
             metrics: Arc::new(Metrics::new()),
             health,
             clock,
-            stopping: CancellationToken::new(),
+            stopping: crate::stopping::Stopping::new(),
             admin_key_hash: Some(Digest::of(b"admin").0),
             bindings: Arc::new(Vec::new),
             guests: Arc::new(crate::observe::GuestsReport::default),

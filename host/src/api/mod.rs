@@ -61,7 +61,6 @@ use axum::{
     http::{Request, Response},
     routing::{delete, get, post},
 };
-use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use crate::{
@@ -70,6 +69,7 @@ use crate::{
     ids::{ChannelName, TenantId},
     observe::{BindingReport, BreakersReport, GuestsReport, HealthBoard, Metrics, ReloadOutcome},
     outcomes::Outcomes,
+    stopping::Stopping,
     store::Store,
     tasks::Tasks,
 };
@@ -90,7 +90,7 @@ pub struct ApiState {
     /// The time.
     pub clock: Clock,
     /// Cancelled when the host goes down: nothing new is taken, waiting callers are answered.
-    pub stopping: CancellationToken,
+    pub stopping: Stopping,
     /// SHA-256 of the operator's key.
     pub admin_key_hash: Option<[u8; 32]>,
     /// How the channels are.

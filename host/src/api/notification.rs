@@ -148,7 +148,7 @@ fn read_ahead(fields: &mut Fields<'_>, name: &str, now: UnixMs) -> Option<UnixMs
 }
 
 fn read_attachments(fields: &mut Fields<'_>) -> Vec<Attachment> {
-    let items = fields.array("attachments", ATTACHMENTS_MAX).unwrap_or_default();
+    let Some(items) = fields.array("attachments", ATTACHMENTS_MAX) else { return Vec::new() };
     let (at, errors) = fields.inside("attachments");
     items
         .into_iter()

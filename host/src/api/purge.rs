@@ -14,17 +14,14 @@ use super::{
     Shared,
     answer::json,
     auth::Caller,
-    body,
-    dead_letters::read_range,
+    dead_letters,
     deliveries::{PathId, conflict, unknown},
-    json::parse,
     listing::write_cursor,
     problem::Problem,
     refusals::store_failed,
 };
 use crate::{
     ids::{NotificationId, TenantId},
-    limits::REQUEST_BODY_BYTES_MAX,
     store::{self, Discarded},
 };
 
@@ -104,11 +101,7 @@ pub(super) async fn purge_range(
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let tenant = caller.tenant.id;
-    shared.rates.check(&caller.generation, tenant, &caller.tenant.limits)?;
-    let (parts, body) = request.into_parts();
-    let text = body::read_json(&parts.headers, body, REQUEST_BODY_BYTES_MAX).await?;
-    let query = read_range(tenant, parse(&text)?)?;
-    let page = shared.api.store.list(query).await.map_err(|error| store_failed(&error))?;
+    let page = dead_letters::chosen(&shared, &caller, request).await?;
 
     // At once, so that the store removes them in one transaction.
     let ids = page.items.iter().map(|row| row.id);

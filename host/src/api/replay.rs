@@ -14,11 +14,9 @@ use super::{
     Shared,
     answer::{json, location, state_word},
     auth::Caller,
-    body,
-    dead_letters::read_range,
+    dead_letters,
     deliveries::{PathId, conflict, parent, unknown},
     group_view::Story,
-    json::parse,
     listing::write_cursor,
     problem::Problem,
     refusals::store_failed,
@@ -26,7 +24,6 @@ use super::{
 };
 use crate::{
     ids::{NotificationId, TenantId},
-    limits::REQUEST_BODY_BYTES_MAX,
     store::{self, ParentStatus, Row},
 };
 
@@ -84,11 +81,7 @@ pub(super) async fn replay_range(
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let tenant = caller.tenant.id;
-    shared.rates.check(&caller.generation, tenant, &caller.tenant.limits)?;
-    let (parts, body) = request.into_parts();
-    let text = body::read_json(&parts.headers, body, REQUEST_BODY_BYTES_MAX).await?;
-    let query = read_range(tenant, parse(&text)?)?;
-    let page = shared.api.store.list(query).await.map_err(|error| store_failed(&error))?;
+    let page = dead_letters::chosen(&shared, &caller, request).await?;
 
     let listed = page.items.len();
     let chosen = choose(&shared, tenant, page.items).await?;

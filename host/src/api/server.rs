@@ -22,11 +22,13 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 
+use linger::Lingering;
 use places::{Place, Sources};
 
 use super::auth::Ends;
 use crate::{limits, source::Source};
 
+mod linger;
 mod places;
 
 /// After an accept that failed for want of file descriptors, the next try waits this long.
@@ -172,15 +174,23 @@ struct Connections<S> {
 impl<S: Answers> Connections<S> {
     async fn serve(self, stream: TcpStream, ends: Ends, place: Place) {
         let asked = AtomicBool::new(false);
+        let refused = Arc::new(AtomicBool::new(false));
+        let refused_in = Arc::clone(&refused);
         let service = service_fn(|request: Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ends);
             // It is always ready: what there is to wait for is inside the call.
-            self.surface.clone().call(request)
+            let answer = self.surface.clone().call(request);
+            let refused = Arc::clone(&refused_in);
+            async move {
+                let answer = answer.await?;
+                refused.store(answer.status().is_client_error(), Ordering::Relaxed);
+                Ok::<_, Infallible>(answer)
+            }
         });
-        let mut connection =
-            std::pin::pin!(self.builder.serve_connection(TokioIo::new(stream), service));
+        let stream = TokioIo::new(Lingering::new(stream, Arc::clone(&refused)));
+        let mut connection = std::pin::pin!(self.builder.serve_connection(stream, service));
         // The time limit of a head begins when the protocol is known. A client that sends nothing,
         // or half of HTTP/2's preface, never comes so far, and this is what ends it.
         let first_head = tokio::time::sleep(self.limits.header_read_timeout);

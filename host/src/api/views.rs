@@ -152,11 +152,11 @@ impl AttemptView {
             counts: attempt.counts,
             started_at: attempt.started.rfc3339(),
             took_ms: attempt.took_ms,
-            outcome: attempt.outcome,
+            outcome: attempt.outcome.into_owned(),
             code: attempt.code,
             detail: attempt.detail,
             provider_id: attempt.provider_id,
-            digest: attempt.digest,
+            digest: attempt.digest.as_deref().map(String::from),
         }
     }
 }

@@ -12,7 +12,6 @@ mod trail;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::{self, ApiState},
@@ -32,6 +31,7 @@ use crate::{
     reload::{self, Reloader, Trigger},
     retention::{self, Retention},
     sandbox::{self, CompileCache, Engine, GuestBounds, Sandbox},
+    stopping::Stopping,
     store::{Store, memory::MemoryStore, sqlite::SqliteStore},
     tasks::Tasks,
 };
@@ -143,7 +143,7 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
     trail::host(&*storage.store, format!("started, version {}", env!("CARGO_PKG_VERSION"))).await;
     tasks.spawn("trail", trail::write(Arc::clone(&storage.store), events));
 
-    let stopping = CancellationToken::new();
+    let stopping = Stopping::new();
     let outcomes = Arc::new(Outcomes::default());
     let dispatching = Dispatch {
         store: Arc::clone(&storage.store),
@@ -170,7 +170,7 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
             options.config_dir.clone(),
             Arc::clone(&current),
             triggers.clone(),
-            stopping.clone(),
+            stopping.token(),
         ),
     );
 
@@ -180,7 +180,7 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
             Arc::clone(&storage.store),
             clock.clone(),
             options.retention,
-            stopping.clone(),
+            stopping.token(),
         ),
     );
 
@@ -212,7 +212,7 @@ pub async fn run(options: Options, started: impl FnOnce(SocketAddr)) -> Result<(
     let server = api::server::serve(
         listener,
         surface,
-        stopping.clone(),
+        stopping.token(),
         tasks.tracker(),
         api::server::ServerLimits::default(),
     );

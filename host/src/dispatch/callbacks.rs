@@ -46,6 +46,7 @@ pub(super) struct Postman {
     /// The lane's channel, which no configuration has.
     channel: Channel,
     digest: Digest,
+    digest_text: Arc<str>,
     /// The ways out that are in use, so that their connections are.
     doors: Mutex<Bounded<DoorKey, Door>>,
 }
@@ -82,12 +83,14 @@ impl Postman {
             throttle: None,
             origin: Origin { file: Arc::from(crate::config::TENANTS_FILE), line: 0 },
         };
+        let digest = Digest::of(ChannelName::callbacks().as_str().as_bytes());
         Arc::new(Self {
             egress,
             tasks,
             clock,
             channel,
-            digest: Digest::of(ChannelName::callbacks().as_str().as_bytes()),
+            digest,
+            digest_text: Arc::from(digest.to_string()),
             doors: Mutex::new(Bounded::new(limits::CALLBACK_DOORS_MAX)),
         })
     }
@@ -136,6 +139,7 @@ impl Postman {
                 usage,
                 took: began.elapsed(),
                 digest: postman.digest,
+                digest_text: Arc::clone(&postman.digest_text),
                 // No guest ran: there is nothing that could fail as one does.
                 successes: 0,
                 quarantined_for: None,

@@ -87,7 +87,7 @@ pub(super) fn of(
 /// Not where another channel would deliver too late, or a second time what is rather never delivered
 /// than twice.
 fn may_take_over(attempt: &Attempt, completed: &Completed) -> bool {
-    match attempt.outcome.as_str() {
+    match &*attempt.outcome {
         "expired" => false,
         "unknown" => policy::may_repeat(&completed.policy, completed.deduplicates),
         _ => true,

@@ -79,6 +79,7 @@ mod tests {
             usage: Usage::default(),
             took: Duration::ZERO,
             digest: Digest::of(file),
+            digest_text: "".into(),
             successes,
             quarantined_for: None,
         }

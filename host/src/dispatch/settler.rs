@@ -1,6 +1,6 @@
 //! The settler: turns reports into what is on disk, many in one transaction, and then tells.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
@@ -163,11 +163,11 @@ impl Settler {
         let attempt = Attempt {
             started: completed.started,
             took_ms: u32::try_from(took_ms).unwrap_or(u32::MAX),
-            outcome: String::from(verdict.word),
+            outcome: Cow::Borrowed(verdict.word),
             code: verdict.code.as_deref().map(short),
             detail: verdict.detail.as_deref().map(short),
             provider_id,
-            digest: report.map(|report| report.digest.to_string()),
+            digest: report.map(|report| Arc::clone(&report.digest_text)),
             counts: !matches!(verdict.next, Next::Retry { counts: false, .. }),
         };
         tell_log(completed, &attempt, verdict.next);
@@ -235,7 +235,7 @@ fn case(completed: &Completed, probe: bool, now: UnixMs) -> Case {
 fn tell_log(completed: &Completed, attempt: &Attempt, next: Next) {
     let Leased { id, lane, token, .. } = &completed.leased;
     let number = token.attempt;
-    let outcome = attempt.outcome.as_str();
+    let outcome = &*attempt.outcome;
     let code = attempt.code.as_deref().unwrap_or("-");
     let detail = attempt.detail.as_deref().unwrap_or("-");
     match next {
@@ -272,7 +272,7 @@ fn of_all(end: ParentEnd, last: &Ending) -> Ending {
 
 fn dead(attempt: &Attempt) -> Ending {
     Ending::Dead {
-        outcome: attempt.outcome.clone(),
+        outcome: attempt.outcome.to_string(),
         code: attempt.code.clone(),
         detail: attempt.detail.clone(),
     }

@@ -81,6 +81,8 @@ pub struct Report {
     pub took: Duration,
     /// Which file ran.
     pub digest: Digest,
+    /// The same as text ("sha256:…").
+    pub digest_text: Arc<str>,
     /// How many calls of this channel have ended well since its binding was made.
     pub successes: u64,
     /// The call was the probe of a channel in quarantine and has failed: how long the quarantine
@@ -526,6 +528,7 @@ impl Reply {
                 usage,
                 took,
                 digest: self.binding.spec.plugin.digest(),
+                digest_text: Arc::clone(self.binding.spec.plugin.digest_text()),
                 successes: self.binding.successes.load(Ordering::Relaxed),
                 quarantined_for,
             });

@@ -33,6 +33,8 @@ use crate::{
 pub struct LoadedPlugin {
     name: PluginName,
     digest: Digest,
+    /// The same as text, for every attempt.
+    digest_text: Arc<str>,
     manifest: Manifest,
     interface: String,
     code: Code,
@@ -171,6 +173,7 @@ impl LoadedPlugin {
         Ok(Self {
             name,
             digest: prepared.digest,
+            digest_text: Arc::from(prepared.digest.to_string()),
             manifest,
             interface: prepared.interface,
             code,
@@ -190,6 +193,12 @@ impl LoadedPlugin {
     #[must_use]
     pub const fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// The digest of its file as text ("sha256:…").
+    #[must_use]
+    pub const fn digest_text(&self) -> &Arc<str> {
+        &self.digest_text
     }
 
     /// What it says of itself.
@@ -253,6 +262,7 @@ impl LoadedPlugin {
         Self {
             name,
             digest,
+            digest_text: Arc::from(digest.to_string()),
             manifest,
             interface: String::from("0.1.0"),
             code: Code::Absent,

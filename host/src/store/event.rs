@@ -1,6 +1,8 @@
 //! What happened, for audit and for those who follow along: one line for everything that was
 //! accepted, tried, ended or done by people, in the order in which it happened.
 
+use std::borrow::Cow;
+
 use crate::{
     clock::UnixMs,
     ids::{ChannelName, NotificationId, TenantId},
@@ -124,7 +126,7 @@ pub struct Event {
     /// The number of the attempt, or 0.
     pub attempt: u32,
     /// The attempt's outcome in a word, or what was done.
-    pub detail: Option<String>,
+    pub detail: Option<Cow<'static, str>>,
     /// SHA-256 over the hash of the event before and this event's fields; none in an engine without
     /// a file, and in events from before the chain began.
     pub hash: Option<[u8; 32]>,
@@ -193,7 +195,7 @@ mod tests {
             notification: Some(NotificationId(Uuid::from_u128(2))),
             channel: Some("mail".parse().unwrap()),
             attempt: 3,
-            detail: Some(String::from("rejected")),
+            detail: Some("rejected".into()),
             hash: None,
         }
     }
@@ -232,7 +234,7 @@ mod tests {
             Event { channel: None, ..event() },
             Event { attempt: 4, ..event() },
             Event { detail: None, ..event() },
-            Event { detail: Some(String::new()), ..event() },
+            Event { detail: Some("".into()), ..event() },
         ] {
             hashes.insert(changed.hash_after(&before));
         }

@@ -1,5 +1,7 @@
 //! An attempt of which nothing came back.
 
+use std::borrow::Cow;
+
 use super::Attempt;
 use crate::clock::UnixMs;
 
@@ -9,7 +11,7 @@ pub(super) fn lost_attempt(started: UnixMs, now: UnixMs) -> Attempt {
     Attempt {
         started,
         took_ms: u32::try_from(now.since(started).as_millis()).unwrap_or(u32::MAX),
-        outcome: String::from("lost"),
+        outcome: Cow::Borrowed("lost"),
         code: None,
         detail: Some(String::from("the lease ended before the attempt was settled")),
         provider_id: None,

@@ -28,7 +28,7 @@ mod lost;
 pub mod memory;
 pub mod sqlite;
 
-use std::time::Duration;
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -210,15 +210,15 @@ pub struct Attempt {
     pub took_ms: u32,
     /// One stable word: "delivered", "accepted", "rejected", "misconfigured", "retry", "unknown",
     /// "moved", "crashed", "timeout", "limit", "unavailable", "expired", "lost".
-    pub outcome: String,
+    pub outcome: Cow<'static, str>,
     /// The provider's or plugin's code.
     pub code: Option<String>,
     /// One sentence; no secret.
     pub detail: Option<String>,
     /// The provider's id of the message.
     pub provider_id: Option<String>,
-    /// Which file ran ("sha256:…").
-    pub digest: Option<String>,
+    /// Which file ran ("sha256:…"). The same text for all attempts of a plugin, and not copied.
+    pub digest: Option<Arc<str>>,
     /// Whether it is one of those that the retry policy allows. What is written is what the
     /// [`Outcome`] says; here it is for reading.
     pub counts: bool,

@@ -54,9 +54,9 @@ async fn work(host: &Host, channel: &str, end: End) {
         started: NOW,
         took_ms: 1,
         outcome: match &end {
-            End::Delivered => String::from("delivered"),
-            End::Dead(word) => String::from(*word),
-            End::Retry | End::Next(_) => String::from("retry"),
+            End::Delivered => "delivered".into(),
+            End::Dead(word) => String::from(*word).into(),
+            End::Retry | End::Next(_) => "retry".into(),
         },
         code: None,
         detail: (!matches!(end, End::Delivered)).then(|| String::from("no luck")),

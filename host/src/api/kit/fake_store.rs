@@ -72,7 +72,7 @@ impl FakeStore {
         let mut attempt = Attempt {
             started: status.row.created,
             took_ms: 5,
-            outcome: String::from("delivered"),
+            outcome: "delivered".into(),
             code: None,
             detail: None,
             provider_id: None,
@@ -88,7 +88,7 @@ impl FakeStore {
             Ending::Dead { outcome, code, detail } => {
                 status.row.state = State::Dead;
                 status.row.last_error.clone_from(detail);
-                attempt.outcome.clone_from(outcome);
+                attempt.outcome = outcome.clone().into();
                 attempt.code.clone_from(code);
                 attempt.detail.clone_from(detail);
             }

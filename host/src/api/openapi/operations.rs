@@ -63,6 +63,27 @@ const LIMIT: (ParameterIn, &str, &str) =
     (ParameterIn::Query, "limit", "Rows of the page, 1 to 200; otherwise 50.");
 const ID: (ParameterIn, &str, &str) = (ParameterIn::Path, "id", "The notification's id (UUIDv7).");
 
+/// What can go wrong with one dead letter.
+const BAD_OF_ONE: &[Kind] = &[
+    kinds::UNKNOWN_NOTIFICATION,
+    kinds::STATE_CONFLICT,
+    kinds::RATE_LIMITED,
+    kinds::STORE_UNAVAILABLE,
+    kinds::OUTCOME_UNKNOWN,
+];
+
+/// What can go wrong with a range of them.
+const BAD_OF_RANGE: &[Kind] = &[
+    kinds::MALFORMED_JSON,
+    kinds::INVALID_REQUEST,
+    kinds::BODY_TIMEOUT,
+    kinds::BODY_TOO_LARGE,
+    kinds::UNSUPPORTED_MEDIA_TYPE,
+    kinds::RATE_LIMITED,
+    kinds::STORE_UNAVAILABLE,
+    kinds::OUTCOME_UNKNOWN,
+];
+
 const ENTRIES: &[Entry] = &[
     Entry {
         route: Route::Notify,
@@ -190,13 +211,7 @@ const ENTRIES: &[Entry] = &[
         access: Access::Tenant,
         takes: Takes::Nothing,
         good: &[("202", "It is in the queue again.", JSON, Some("StateView"))],
-        bad: &[
-            kinds::UNKNOWN_NOTIFICATION,
-            kinds::STATE_CONFLICT,
-            kinds::RATE_LIMITED,
-            kinds::STORE_UNAVAILABLE,
-            kinds::OUTCOME_UNKNOWN,
-        ],
+        bad: BAD_OF_ONE,
         parameters: &[ID],
     },
     Entry {
@@ -206,16 +221,7 @@ const ENTRIES: &[Entry] = &[
         access: Access::Tenant,
         takes: Takes::Named("DeadLettersRequest"),
         good: &[("202", "How many, and where to go on.", JSON, Some("ReplayView"))],
-        bad: &[
-            kinds::MALFORMED_JSON,
-            kinds::INVALID_REQUEST,
-            kinds::BODY_TIMEOUT,
-            kinds::BODY_TOO_LARGE,
-            kinds::UNSUPPORTED_MEDIA_TYPE,
-            kinds::RATE_LIMITED,
-            kinds::STORE_UNAVAILABLE,
-            kinds::OUTCOME_UNKNOWN,
-        ],
+        bad: BAD_OF_RANGE,
         parameters: &[],
     },
     Entry {
@@ -225,13 +231,7 @@ const ENTRIES: &[Entry] = &[
         access: Access::Tenant,
         takes: Takes::Nothing,
         good: &[("200", "It is gone.", JSON, Some("PurgeView"))],
-        bad: &[
-            kinds::UNKNOWN_NOTIFICATION,
-            kinds::STATE_CONFLICT,
-            kinds::RATE_LIMITED,
-            kinds::STORE_UNAVAILABLE,
-            kinds::OUTCOME_UNKNOWN,
-        ],
+        bad: BAD_OF_ONE,
         parameters: &[ID],
     },
     Entry {
@@ -241,16 +241,7 @@ const ENTRIES: &[Entry] = &[
         access: Access::Tenant,
         takes: Takes::Named("DeadLettersRequest"),
         good: &[("200", "How many, and where to go on.", JSON, Some("PurgeView"))],
-        bad: &[
-            kinds::MALFORMED_JSON,
-            kinds::INVALID_REQUEST,
-            kinds::BODY_TIMEOUT,
-            kinds::BODY_TOO_LARGE,
-            kinds::UNSUPPORTED_MEDIA_TYPE,
-            kinds::RATE_LIMITED,
-            kinds::STORE_UNAVAILABLE,
-            kinds::OUTCOME_UNKNOWN,
-        ],
+        bad: BAD_OF_RANGE,
         parameters: &[],
     },
     Entry {

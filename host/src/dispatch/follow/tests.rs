@@ -101,7 +101,7 @@ fn attempt(outcome: &str) -> Attempt {
     Attempt {
         started: NOW,
         took_ms: 5,
-        outcome: String::from(outcome),
+        outcome: String::from(outcome).into(),
         code: Some(String::from("http_500")),
         detail: Some(String::from("why")),
         provider_id: None,

@@ -29,7 +29,7 @@ async fn a_step_forward_ends_leases_early_and_loses_nothing(store: Engine) {
     assert_eq!(store.end(&second, Outcome::Delivered).await, Settled::LeaseLost);
     assert_eq!(store.end(&third, Outcome::Delivered).await, DONE);
     let status = store.status(tenant(1), id).await.unwrap().unwrap();
-    let told: Vec<_> = status.attempts.iter().map(|(_, _, one)| one.outcome.as_str()).collect();
+    let told: Vec<_> = status.attempts.iter().map(|(_, _, one)| &*one.outcome).collect();
     assert_eq!((status.row.state, told), (State::Delivered, vec!["retry", "lost", "delivered"]));
 }
 

@@ -70,7 +70,7 @@ async fn the_host_writes_events_of_its_own(store: Engine) {
     let events = all(&store).await;
     let tenants: Vec<_> = events.iter().map(|event| event.tenant).collect();
     assert_eq!(tenants, [None, Some(tenant(5))]);
-    assert_eq!(events[0].detail.as_ref().map(String::len), Some(2_048), "it is cut");
+    assert_eq!(events[0].detail.as_deref().map(str::len), Some(2_048), "it is cut");
     assert_eq!((events[0].kind, events[0].notification), (EventKind::Reload, None));
 }
 

@@ -140,11 +140,11 @@ pub(in crate::store) fn attempt(outcome: &str) -> Attempt {
     Attempt {
         started: START,
         took_ms: 12,
-        outcome: String::from(outcome),
+        outcome: String::from(outcome).into(),
         code: Some(String::from("E1")),
         detail: Some(format!("it was {outcome}")),
         provider_id: (outcome == "delivered").then(|| String::from("provider-1")),
-        digest: Some(String::from("sha256:00")),
+        digest: Some("sha256:00".into()),
         counts: true,
     }
 }

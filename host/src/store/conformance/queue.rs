@@ -127,8 +127,7 @@ async fn an_attempt_whose_lease_ran_out_is_recorded_as_lost(store: Engine) {
     let second = store.take_one(&mail).await;
     store.end(&second, Outcome::Delivered).await;
     let attempts = store.status(tenant(1), id).await.unwrap().unwrap().attempts;
-    let told: Vec<_> =
-        attempts.iter().map(|(_, n, attempt)| (*n, attempt.outcome.as_str())).collect();
+    let told: Vec<_> = attempts.iter().map(|(_, n, attempt)| (*n, &*attempt.outcome)).collect();
     assert_eq!(told, [(1, "lost"), (2, "delivered")]);
     assert_eq!((attempts[0].2.started.0 - START.0, attempts[0].2.took_ms), (5, 40_000));
 }

@@ -1,6 +1,6 @@
 //! What happened, the newest of it.
 
-use std::collections::VecDeque;
+use std::{borrow::Cow, collections::VecDeque};
 
 use crate::{
     clock::UnixMs,
@@ -34,7 +34,7 @@ impl Trail {
         lane: &Lane,
         id: NotificationId,
         at: UnixMs,
-        (kind, attempt, detail): (EventKind, u32, Option<String>),
+        (kind, attempt, detail): (EventKind, u32, Option<Cow<'static, str>>),
     ) {
         let (tenant, channel) = (Some(lane.tenant), Some(lane.channel.clone()));
         let (notification, seq, hash) = (Some(id), 0, None);
@@ -45,7 +45,7 @@ impl Trail {
     pub(super) fn record(&mut self, new: NewEvent, at: UnixMs) {
         let NewEvent { kind, tenant, notification, detail } = new;
         let (seq, attempt, channel, hash) = (0, 0, None, None);
-        let detail = detail.map(cut);
+        let detail = detail.map(cut).map(Cow::Owned);
         self.push(Event { seq, at, kind, tenant, notification, channel, attempt, detail, hash });
     }
 

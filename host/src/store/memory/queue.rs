@@ -194,8 +194,8 @@ impl Table {
                     record.row.provider_id.clone_from(&report.provider_id);
                 }
                 if matches!(state, State::Retrying | State::Dead) {
-                    let said = report.detail.as_ref().unwrap_or(&report.outcome);
-                    record.row.last_error = Some(said.clone());
+                    let said = report.detail.as_deref().unwrap_or(&report.outcome);
+                    record.row.last_error = Some(said.to_owned());
                 }
                 let report = Attempt { counts, ..report };
                 record.attempts.push((record.row.generation, attempt, report));

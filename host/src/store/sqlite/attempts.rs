@@ -43,7 +43,7 @@ pub(super) fn of(conn: &Connection, seq: i64) -> Result<Vec<(u32, u32, Attempt)>
         let attempt = Attempt {
             started: row.get(2)?,
             took_ms: row.get(3)?,
-            outcome: row.get(4)?,
+            outcome: row.get::<_, String>(4)?.into(),
             code: row.get(5)?,
             detail: row.get(6)?,
             provider_id: row.get(7)?,

@@ -5,7 +5,7 @@
 //! file can also write a new chain; that shows only if a hash was noted elsewhere before, which is
 //! what an export is good for.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use rusqlite::{Connection, OptionalExtension, Result};
 
@@ -100,7 +100,7 @@ impl Link {
             notification: line.about.map(|(id, _)| id),
             channel,
             attempt: line.attempt,
-            detail: line.detail.map(String::from),
+            detail: line.detail.map(|text| Cow::Owned(text.to_owned())),
             hash: None,
         };
         let hash = event.hash_after(&self.hash);
@@ -186,7 +186,7 @@ pub(super) fn events(conn: &Connection, query: &EventQuery) -> Result<Page<Event
                     notification: sql.get(4)?,
                     channel: sql.get(5)?,
                     attempt: sql.get(6)?,
-                    detail: sql.get(7)?,
+                    detail: sql.get::<_, Option<String>>(7)?.map(Cow::Owned),
                     hash: sql.get(8)?,
                 })
             },

@@ -106,7 +106,7 @@ fn settle(batch: &mut Batch<'_>, item: &Settle) -> Result<Settled> {
         attempts::record(batch.conn, key, attempt, next.free == 0)?;
     }
     if let Some(kind) = next.event {
-        let detail = record.map(|attempt| attempt.outcome.as_str());
+        let detail = record.map(|attempt| &*attempt.outcome);
         let line = of_notification(&lane, (ended.id, token.seq), now, kind);
         batch.event(&Line { attempt: token.attempt, detail, ..line })?;
     }

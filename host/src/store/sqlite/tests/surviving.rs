@@ -37,7 +37,7 @@ async fn a_killed_store_has_lost_nothing_and_its_leases_fall_due_at_once() {
     let Status { row, attempts, .. } =
         store.status(tenant(1), ids[1]).await.unwrap().expect("it is known");
     assert_eq!((row.state, row.attempts), (State::Retrying, 1));
-    assert_eq!((attempts[0].1, attempts[0].2.outcome.as_str()), (1, "lost"));
+    assert_eq!((attempts[0].1, &*attempts[0].2.outcome), (1, "lost"));
 
     let again = take(&store, &mail, 100).await;
     assert_eq!(again.len(), 19);
