@@ -41,7 +41,7 @@ impl Folder {
             write!(
                 tenants,
                 "[[tenant]]\nid = \"{id}\"\nname = \"Tenant {number}\"\nauth_key_env = \
-                 \"KEY_{number}\"\n[tenant.limits]\nqueue = 1000000\n\n"
+                 \"KEY_{number}\"\n[tenant.limits]\nqueue = 10000000\n\n"
             )?;
             writeln!(dotenv, "KEY_{number}={}", key(number))?;
             all_channels.push_str(&channels.replace("%TENANT%", &id));
@@ -136,6 +136,13 @@ impl Host {
     pub(crate) fn usage(&self) -> Result<Usage> {
         usage(self.child.id())
     }
+
+    /// One number of `/metrics`, by its name and, if it has them, labels.
+    pub(crate) fn metric(&self, name: &str) -> Result<f64> {
+        let text = get(self.address, "/metrics").context("/metrics")?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(line.with_context(|| format!("no {name} in /metrics"))?.trim().parse()?)
+    }
 }
 
 impl Drop for Host {
@@ -184,12 +191,17 @@ pub(crate) fn wait_for_answer(address: SocketAddr, child: &mut Child) -> Result<
 }
 
 fn answers(address: SocketAddr) -> bool {
-    let Ok(mut stream) = TcpStream::connect(address) else { return false };
-    let request = b"GET /ready HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    get(address, "/ready").is_ok_and(|answer| answer.starts_with("HTTP/1.1 "))
+}
+
+/// A whole answer as text.
+fn get(address: SocketAddr, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     let mut answer = String::new();
-    stream.write_all(request).is_ok()
-        && stream.read_to_string(&mut answer).is_ok()
-        && answer.starts_with("HTTP/1.1 ")
+    stream.write_all(request.as_bytes())?;
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 /// What a process has used.

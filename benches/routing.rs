@@ -18,6 +18,9 @@ use crate::{
 };
 
 const PLUGINS: &str = "[[plugin]]\nname = \"log\"\nscope = \"core\"\n";
+/// What the bare handler, too, takes.
+pub(crate) const BARE_BODY: &str =
+    r#"{"channel":"log","message":"disk almost full on db-1","priority":"high"}"#;
 const CONNECTIONS: usize = 64;
 const ROUNDS: usize = 7;
 const ROUND: Duration = Duration::from_secs(2);
@@ -27,10 +30,9 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
     let folder = Folder::with(1, PLUGINS, "")?;
     let host = Host::start(&folder, &["--store", "memory"], Log::Null)?;
     let bare = Bare::start()?;
-    let body = r#"{"channel":"log","message":"disk almost full on db-1","priority":"high"}"#;
     let load = |address| Load {
         address,
-        request: load::post(KEY, "", body),
+        request: load::post(KEY, "", BARE_BODY),
         connections: CONNECTIONS,
         status: 200,
     };
@@ -77,13 +79,13 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
 }
 
 /// The bare handler in a process of its own, as the host is.
-struct Bare {
+pub(crate) struct Bare {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Bare {
-    fn start() -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         let address = host::free_address()?;
         let child = Command::new(std::env::current_exe()?)
             .args([BARE_FLAG, &address.to_string()])

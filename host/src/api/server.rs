@@ -10,31 +10,39 @@ use std::{
 };
 
 use axum::body::Body;
-use hyper::{Request, Response, body::Incoming, service::service_fn};
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto::Builder,
+    server::{conn::auto, graceful::GracefulConnection},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
+    time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 
+use lazy_timer::LazyTimer;
 use linger::Lingering;
 use places::{Place, Sources};
 
 use super::auth::Ends;
 use crate::{limits, source::Source};
 
+mod lazy_timer;
 mod linger;
 mod places;
+mod protocol;
 
 /// After an accept that failed for want of file descriptors, the next try waits this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Silence after which an HTTP/2 client is asked whether it is there, and how long it may think.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
+
+/// A connection whose head does not come is looked at so often until its time is over, and ended the
+/// next time.
+const LOOKS: u32 = 4;
 
 /// What a listener may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -99,7 +107,8 @@ pub async fn serve(
 ) {
     let places = Arc::new(Semaphore::new(usize::try_from(limits.connections_max).unwrap_or(0)));
     let sources = Sources::new(limits.connections_per_source_max);
-    let connections = Connections { builder: Arc::new(builder(limits)), surface, stopping, limits };
+    let protocols = Arc::new(Protocols { http1: http1_of(limits), any: any_of(limits) });
+    let connections = Connections { protocols, surface, stopping, limits };
     loop {
         let accepted = tokio::select! {
             biased;
@@ -145,8 +154,25 @@ async fn accept(
     }
 }
 
-fn builder(limits: ServerLimits) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+/// How the protocols are spoken.
+struct Protocols {
+    http1: http1::Builder,
+    /// For those whose first bytes may be HTTP/2's.
+    any: auto::Builder<TokioExecutor>,
+}
+
+fn http1_of(limits: ServerLimits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(LazyTimer)
+        .header_read_timeout(limits.header_read_timeout)
+        .max_headers(limits::HEADERS_MAX)
+        .max_buf_size(limits::HEADER_BYTES_MAX);
+    builder
+}
+
+fn any_of(limits: ServerLimits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -165,7 +191,7 @@ fn builder(limits: ServerLimits) -> Builder<TokioExecutor> {
 
 #[derive(Clone)]
 struct Connections<S> {
-    builder: Arc<Builder<TokioExecutor>>,
+    protocols: Arc<Protocols>,
     surface: S,
     stopping: CancellationToken,
     limits: ServerLimits,
@@ -173,15 +199,26 @@ struct Connections<S> {
 
 impl<S: Answers> Connections<S> {
     async fn serve(self, stream: TcpStream, ends: Ends, place: Place) {
-        let asked = AtomicBool::new(false);
+        let first = protocol::is_http1(&stream);
+        let is_http1 = tokio::select! {
+            first = tokio::time::timeout(self.limits.header_read_timeout, first) => match first {
+                Ok(Ok(is_http1)) => is_http1,
+                // It has said nothing, or is gone.
+                Ok(Err(_)) | Err(_) => return,
+            },
+            // Nothing was asked.
+            () = self.stopping.cancelled() => return,
+        };
+        let asked = Arc::new(AtomicBool::new(false));
         let refused = Arc::new(AtomicBool::new(false));
-        let refused_in = Arc::clone(&refused);
-        let service = service_fn(|request: Request<Incoming>| {
-            asked.store(true, Ordering::Relaxed);
+        let surface = self.surface.clone();
+        let (asked_in, refused_in) = (Arc::clone(&asked), Arc::clone(&refused));
+        let service = service_fn(move |request: Request<Incoming>| {
+            asked_in.store(true, Ordering::Relaxed);
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ends);
             // It is always ready: what there is to wait for is inside the call.
-            let answer = self.surface.clone().call(request);
+            let answer = surface.clone().call(request);
             let refused = Arc::clone(&refused_in);
             async move {
                 let answer = answer.await?;
@@ -189,40 +226,51 @@ impl<S: Answers> Connections<S> {
                 Ok::<_, Infallible>(answer)
             }
         });
-        let stream = TokioIo::new(Lingering::new(stream, Arc::clone(&refused)));
-        let mut connection = std::pin::pin!(self.builder.serve_connection(stream, service));
-        // The time limit of a head begins when the protocol is known. A client that sends nothing,
-        // or half of HTTP/2's preface, never comes so far, and this is what ends it.
-        let first_head = tokio::time::sleep(self.limits.header_read_timeout);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => Some(ended),
-            () = unless_asked(first_head, &asked) => return,
-            () = self.stopping.cancelled() => None,
-        };
-        let ended = match ended {
-            Some(ended) => ended,
-            None => {
-                connection.as_mut().graceful_shutdown();
-                match tokio::time::timeout(self.limits.grace, connection).await {
-                    Ok(ended) => ended,
-                    Err(_) => return,
-                }
-            }
+        let stream = TokioIo::new(Lingering::new(stream, refused));
+        let protocols = Arc::clone(&self.protocols);
+        let ended = if is_http1 {
+            self.drive(protocols.http1.serve_connection(stream, service), &asked).await
+        } else {
+            self.drive(protocols.any.serve_connection(stream, service), &asked).await
         };
         if let Err(error) = ended {
             tracing::debug!(error, peer = %ends.peer, "a connection broke");
         }
         drop(place);
     }
-}
 
-/// Ready after `limit`, if nothing was asked by then.
-async fn unless_asked(limit: tokio::time::Sleep, asked: &AtomicBool) {
-    limit.await;
-    if asked.load(Ordering::Relaxed) {
-        std::future::pending::<()>().await;
+    /// Serves a connection to its end.
+    async fn drive<C>(&self, connection: C, asked: &AtomicBool) -> Result<(), Broken>
+    where
+        C: GracefulConnection<Error: Into<Broken>>,
+    {
+        let mut connection = std::pin::pin!(connection);
+        let began = Instant::now();
+        let limit = self.limits.header_read_timeout;
+        let mut look = tokio::time::interval_at(began + limit / LOOKS, limit / LOOKS);
+        let ended = loop {
+            tokio::select! {
+                ended = connection.as_mut() => break ended,
+                // Its own deadlines are seen in the next turn of this loop. They begin when the
+                // protocol is known: a client that sends half of HTTP/2's preface never comes so far.
+                _ = look.tick() => if !asked.load(Ordering::Relaxed) && began.elapsed() >= limit {
+                    return Ok(());
+                },
+                () = self.stopping.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    match tokio::time::timeout(self.limits.grace, connection).await {
+                        Ok(ended) => break ended,
+                        Err(_) => return Ok(()),
+                    }
+                }
+            }
+        };
+        ended.map_err(Into::into)
     }
 }
+
+/// Why a connection broke.
+type Broken = Box<dyn std::error::Error + Send + Sync>;
 
 #[cfg(test)]
 mod tests;

@@ -48,7 +48,10 @@ pub(super) async fn run(binding: &Binding, first: Job) {
         let instance = match held.take() {
             Some(held) => held,
             None => {
-                match Instance::start(&binding.engine, &binding.spec, &binding.observer).await {
+                // Boxed, like the end: the task keeps room for what it holds at the same time, and
+                // would keep this room as long as it lives.
+                let start = Instance::start(&binding.engine, &binding.spec, &binding.observer);
+                match Box::pin(start).await {
                     Ok(instance) => {
                         binding.observer.instance_started(binding.spec.plugin.name());
                         Held::new(instance, binding)
@@ -83,7 +86,7 @@ pub(super) async fn run(binding: &Binding, first: Job) {
                 let calls = calls + 1;
                 let spent = Held { instance, born, age_max, calls, ended };
                 if spent.is_worn() {
-                    spent.end(binding).await;
+                    Box::pin(spent.end(binding)).await;
                 } else {
                     held = Some(spent);
                 }
@@ -98,7 +101,7 @@ pub(super) async fn run(binding: &Binding, first: Job) {
         }
     }
     if let Some(held) = held {
-        held.end(binding).await;
+        Box::pin(held.end(binding)).await;
     }
 }
 

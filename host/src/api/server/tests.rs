@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, time::Instant};
+use std::net::SocketAddr;
 
 use axum::{Extension, Router, routing::get};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
