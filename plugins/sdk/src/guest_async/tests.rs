@@ -2,7 +2,7 @@ use std::{cell::Cell, time::Duration};
 
 use super::*;
 use crate::{
-    HealthReport, Message, Problem, Receipt, SendError, http, task,
+    HealthReport, Message, Receipt, RunEnd, SendError, http, task,
     testing::{FakeHost, answer, block_on, message, start_async},
 };
 
@@ -33,9 +33,9 @@ impl AsyncChannel for Slow {
         HealthReport::degraded(self.0.get().to_string())
     }
 
-    async fn run(&self) -> Problem {
+    async fn run(&self) -> RunEnd {
         task::sleep(Duration::from_secs(60)).await;
-        Problem::new("tired", "a minute is enough")
+        RunEnd::temporary("tired", "a minute is enough").after(Duration::from_secs(2))
     }
 }
 
@@ -91,12 +91,15 @@ fn run_goes_on_beside_the_sends_and_shutdown_ends_everything() {
 }
 
 #[test]
-fn run_says_why_it_ended() {
+fn run_says_why_it_ended_and_what_follows() {
     let _host = FakeHost::install();
     let mut instance = instance();
     assert_eq!(instance.turn(vec![Event::Run]), []);
-    let problem = Problem::new("tired", "a minute is enough");
-    assert_eq!(instance.turn(vec![Event::Elapsed(1)]), [Answer::RunEnded(Some(problem))]);
+    let answers = instance.turn(vec![Event::Elapsed(1)]);
+    let [Answer::RunEnded(RunEnd::Temporary(interruption))] = answers.as_slice() else {
+        panic!("{answers:?}")
+    };
+    assert_eq!((interruption.problem.code.as_str(), interruption.after_ms), ("tired", Some(2_000)));
 }
 
 #[test]
