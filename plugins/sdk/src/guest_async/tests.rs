@@ -78,6 +78,19 @@ fn an_abandoned_call_is_dropped_with_what_it_waits_for() {
 }
 
 #[test]
+fn a_send_in_the_place_of_one_that_is_over_hears_only_of_its_own() {
+    let _host = FakeHost::install();
+    let mut instance = instance();
+    // The place of the first is ready to go on when the second takes it.
+    let (first, second) = (Event::Send((1, message("x"))), Event::Send((2, message("x"))));
+    assert_eq!(instance.turn(vec![first, Event::Abandoned(1), second]), []);
+    assert_eq!(sent(&instance.turn(vec![Event::Elapsed(1)])), [(2, String::from("1"))]);
+    assert_eq!(instance.turn(vec![Event::Send((3, message("x")))]), []);
+    assert_eq!(instance.turn(vec![Event::Elapsed(1)]), [], "that is over");
+    assert_eq!(sent(&instance.turn(vec![Event::Elapsed(2)])), [(3, String::from("2"))]);
+}
+
+#[test]
 fn run_goes_on_beside_the_sends_and_shutdown_ends_everything() {
     let _host = FakeHost::install();
     let mut instance = instance();
