@@ -18,7 +18,7 @@ use conductor::{
     reload::{Parts, Reloader},
     sandbox::{
         Answer, CompileCache, Engine, Fault, FaultKind, GuestBounds, LoadedPlugin, Observer,
-        Refusal, Report as CallReport, Sandbox, SendCall, Usage,
+        Problem, Refusal, Report as CallReport, Sandbox, SendCall, Usage,
     },
     store::{Lane, Priority},
     tasks::Tasks,
@@ -149,6 +149,15 @@ impl Observer for Nobody {
         Box::new(())
     }
     fn released(&self, _lane: &Lane, _plugin: &PluginName, _why: &str) {}
+    fn connection_stopped(
+        &self,
+        _lane: &Lane,
+        _plugin: &PluginName,
+        _problem: &Problem,
+    ) -> Box<dyn Send> {
+        Box::new(())
+    }
+    fn connection_released(&self, _lane: &Lane, _plugin: &PluginName, _why: &str) {}
     fn instance_ended(&self, _plugin: &PluginName) {}
     fn refused(&self, _plugin: &PluginName, _what: Refusal) {}
     fn proven(&self, _plugin: &LoadedPlugin) {}

@@ -1,6 +1,10 @@
 //! Connected plugins: one instance for each channel from the start, with a connection that lives on.
 
-use crate::kit::{Echo, Folder, TestHost, eventually, fixture};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::kit::{Echo, Folder, KEY_ADMIN, TestHost, eventually, fixture, replace};
 
 /// A host with the fixture as tenant A's channel `guest`.
 fn folder(echo: &Echo, options: &str) -> Folder {
@@ -88,4 +92,94 @@ async fn what_is_not_granted_cannot_be_connected_to() {
     let host = TestHost::start(folder).await;
     host.logged(&["no connection: ", "does not grant"]).await;
     assert_eq!((echo.opened(), other.opened()), (0, 0));
+}
+
+/// How often the connection of the channel was to be held.
+fn runs(host: &TestHost) -> usize {
+    host.log().iter().filter(|line| line.contains("run begins")).count()
+}
+
+/// The channel as `/health` tells it among those that hold a connection.
+async fn connection(host: &TestHost) -> Value {
+    host.health().await["connections"][0].clone()
+}
+
+/// Whether the trail has an event with this detail.
+async fn on_record(host: &TestHost, detail: &str) {
+    eventually(format_args!("an event: {detail}"), async || {
+        let trail = host.call("GET", "/admin/audit").key(KEY_ADMIN).send().await.text;
+        trail.contains(detail).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_only_the_operator_can_mend_is_told_and_left_until_something_changes() {
+    let echo = Echo::start(0).await;
+    let options = "instead = \"misconfigured\"\n[channel.retry]\nattempts = 1";
+    let host = TestHost::start(folder(&echo, options)).await;
+    host.logged(&["ERROR", "connection stopped", "the options say so", "told_to"]).await;
+    on_record(&host, "connection stopped: configuration guest: told_to").await;
+    let shown = connection(&host).await;
+    assert_eq!(shown["state"], "misconfigured", "{shown}");
+    let health = host.health().await;
+    assert_eq!(health["status"], "degraded");
+    assert_eq!(
+        (&health["unwell"][0]["state"], &health["unwell"][0]["detail"]),
+        (&json!("misconfigured"), &json!("the options say so"))
+    );
+    let bindings = host.call("GET", "/admin/bindings").key(KEY_ADMIN).send().await.json;
+    assert_eq!(bindings["items"][0]["state"], "misconfigured", "{bindings}");
+    let stopped = "conductor_breakers_open{plugin=\"guest\",scope=\"configuration\"}";
+    assert!((host.metric(stopped).await - 1.0).abs() < f64::EPSILON);
+
+    // What becomes of messages is the plugin's own word, and its instance lives on.
+    assert_eq!(host.send("guest", "without it").await.status, 200);
+    assert_eq!((&connection(&host).await["instances"], runs(&host)), (&json!(1), 1));
+    // Nor is an instance told to open it that takes the place of one that fails.
+    host.hand_over("guest", "trap").await;
+    host.logged(&["an instance was stopped", "trap"]).await;
+    eventually("a message by the next instance", async || {
+        (host.send("guest", "without it").await.status == 200).then_some(())
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(runs(&host), 1, "{}", host.stderr());
+    assert_eq!(connection(&host).await["state"], "misconfigured");
+
+    let mended = host.channels.replace("instead = \"misconfigured\"", "");
+    replace(&host.file("channels.toml"), mended);
+    opened(&echo, 1).await;
+    on_record(&host, "connection released: configuration guest").await;
+    eventually("a connection that is well", async || {
+        matches!(connection(&host).await["state"].as_str(), Some("idle" | "running")).then_some(())
+    })
+    .await;
+    assert!(host.metric(stopped).await.abs() < f64::EPSILON);
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_for_a_time_is_not_made_again_before_the_plugin_said() {
+    let echo = Echo::start(0).await;
+    let host = TestHost::start(folder(&echo, "instead = \"end for 3 s\"")).await;
+    let told = host.logged(&["started again in 3000 ms", "the options say so (told_to)"]).await;
+    assert!(told.contains("WARN"), "{told}");
+    eventually("an unhealthy channel", async || {
+        (connection(&host).await["state"] == "unhealthy").then_some(())
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(runs(&host), 1);
+    eventually("the next instance", async || (runs(&host) >= 2).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_plugin_with_nothing_to_hold_goes_on_without_a_connection() {
+    let echo = Echo::start(0).await;
+    let host = TestHost::start(folder(&echo, "instead = \"nothing\"")).await;
+    host.logged(&["run begins"]).await;
+    assert_eq!(host.send("guest", "without it").await.status, 200);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let shown = connection(&host).await;
+    assert_eq!((&shown["state"], &shown["instances"], runs(&host)), (&json!("idle"), &json!(1), 1));
 }

@@ -177,13 +177,28 @@ async fn a_gateway_that_restarts_is_connected_again() {
 }
 
 #[tokio::test]
+async fn a_bot_that_may_not_have_its_gateway_sends_all_the_same() {
+    let gateway = Gateway::start(0).await;
+    let api = api(&gateway).await;
+    gateway.refuse(4_011);
+    let host = TestHost::start(folder(&gateway, &api)).await;
+    let connection = says(&host, "misconfigured since").await;
+    assert_eq!(connection["state"], "misconfigured");
+    assert_eq!(host.health().await["unwell"][0]["state"], "misconfigured");
+    assert_eq!(host.send("chat", "hello").await.status, 200, "messages go another way");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!((gateway.opened(), gateway.heard(IDENTIFY).len()), (1, 1));
+}
+
+#[tokio::test]
 async fn a_token_that_discord_does_not_take_stops_the_channel_and_is_not_tried_again() {
     let gateway = Gateway::start(0).await;
     let api = api(&gateway).await;
     gateway.refuse(4_004);
     let host = TestHost::start(folder(&gateway, &api)).await;
     let connection = says(&host, "misconfigured since").await;
-    assert_eq!(connection["state"], "unhealthy");
+    assert_eq!(connection["state"], "misconfigured");
+    host.logged(&["ERROR", "connection stopped", "4004"]).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!((gateway.opened(), gateway.heard(IDENTIFY).len()), (1, 1));
     let answer = host.send("chat", "hello").await;

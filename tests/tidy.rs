@@ -13,18 +13,11 @@ const SOURCE_LINES_MEDIAN_MAX: usize = 200;
 /// A channel says only what is its provider's own: longer than this, something in it belongs in the
 /// SDK. All of its sources without tests.
 const PLUGIN_LINES_MAX: usize = 300;
-/// The channels that are longer, each with the reason, and how long they may be.
-const LONG_PLUGINS: &[(&str, usize)] = &[
-    // Holds a connection that lives on: Discord's rules for it are a machine of their own.
-    ("discord-gateway", 700),
-];
 /// A channel's component in bytes: the host carries all of them.
-const COMPONENT_BYTES_MAX: u64 = 400 * 1_024;
-/// The components that are larger, each with the reason, and how large they may be.
-const LARGE_COMPONENTS: &[(&str, u64)] = &[
-    // The same, on top of all that `discord` has.
-    ("discord-gateway", 410 * 1_024),
-];
+const COMPONENT_BYTES_MAX: usize = 400 * 1_024;
+/// Folders of the machine that builds: where cargo unpacks crates, and where the standard library's
+/// sources are. A component has them in its panics unless scripts/guest-toolchain takes them out.
+const BUILD_FOLDERS: &[&str] = &["/registry/src/", "/rustlib/src/"];
 
 /// The places where `unsafe` is allowed, each with a reason in the file.
 const UNSAFE_FILES: &[&str] = &[
@@ -88,10 +81,18 @@ fn plugin_of(name: &str) -> Option<&str> {
     (plugin != "sdk" && file.starts_with("src/")).then_some(plugin)
 }
 
-/// How long a channel may be.
-fn lines_max_of(plugin: &str) -> usize {
-    let long = LONG_PLUGINS.iter().find(|(name, _)| *name == plugin);
-    long.map_or(PLUGIN_LINES_MAX, |(_, lines)| *lines)
+/// The paths of the machine that built it which a component carries, as far as they are known from
+/// `folders`.
+fn build_paths_in(component: &[u8], folders: &[&str]) -> Vec<String> {
+    let text = String::from_utf8_lossy(component);
+    let is_path = |c: char| c.is_ascii_graphic() && c != '"';
+    let mut found: Vec<String> = text
+        .split(|c| !is_path(c))
+        .filter(|word| folders.iter().any(|folder| word.contains(folder)))
+        .map(str::to_owned)
+        .collect();
+    found.dedup();
+    found
 }
 
 /// Whether a line of Rust uses `unsafe`, or allows it; talk about it in a comment is free.
@@ -250,26 +251,44 @@ fn every_plugin_is_short() {
     assert!(lengths.len() >= 16, "the channels are there: {lengths:?}");
     let long: Vec<String> = lengths
         .iter()
-        .filter(|(plugin, lines)| **lines > lines_max_of(plugin))
+        .filter(|(_, lines)| **lines > PLUGIN_LINES_MAX)
         .map(|(plugin, lines)| format!("plugins/{plugin}: {lines}"))
         .collect();
     none(&format!("at most {PLUGIN_LINES_MAX} lines of a plugin without tests"), &long);
 }
 
+/// The components that are built, with their names. There may be none: whoever builds the host alone
+/// need not have built the channels.
+fn components() -> Vec<(String, Vec<u8>)> {
+    let files = fs::read_dir(root().join("plugins/dist")).into_iter().flatten().flatten();
+    let named = files.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()));
+    let components = named.filter(|(name, _)| name.ends_with(".wasm"));
+    components.filter_map(|(name, path)| Some((name, fs::read(path).ok()?))).collect()
+}
+
 #[test]
 fn every_component_that_is_built_is_small() {
-    let mut large = Vec::new();
-    // The folder may be empty: whoever builds the host alone need not have built the channels.
-    for entry in fs::read_dir(root().join("plugins/dist")).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let bytes = entry.metadata().map(|metadata| metadata.len()).unwrap_or_default();
-        let Some(plugin) = name.strip_suffix(".wasm") else { continue };
-        let known = LARGE_COMPONENTS.iter().find(|(large, _)| *large == plugin);
-        if bytes > known.map_or(COMPONENT_BYTES_MAX, |(_, bytes_max)| *bytes_max) {
-            large.push(format!("plugins/dist/{name}: {bytes}"));
-        }
-    }
+    let large: Vec<String> = components()
+        .into_iter()
+        .filter(|(_, component)| component.len() > COMPONENT_BYTES_MAX)
+        .map(|(name, component)| format!("plugins/dist/{name}: {}", component.len()))
+        .collect();
     none(&format!("at most {COMPONENT_BYTES_MAX} bytes of a component"), &large);
+}
+
+#[test]
+fn no_component_that_is_built_tells_where_that_was() {
+    let repository = root().canonicalize().expect("the repository is there");
+    let mut folders = BUILD_FOLDERS.to_vec();
+    folders.extend(repository.to_str());
+    let found: Vec<String> = components()
+        .into_iter()
+        .flat_map(|(name, component)| {
+            let paths = build_paths_in(&component, &folders).into_iter();
+            paths.map(move |path| format!("plugins/dist/{name}: {path}"))
+        })
+        .collect();
+    none("paths of the machine that built it", &found);
 }
 
 #[test]
@@ -358,6 +377,22 @@ fn a_plugins_sources_are_told_from_the_sdks() {
     assert_eq!(plugin_of("plugins/discord/README.md"), None);
     assert_eq!(plugin_of("plugins/sdk/src/lib.rs"), None);
     assert_eq!(plugin_of("host/src/lib.rs"), None);
+}
+
+#[test]
+fn paths_of_the_building_machine_are_seen_in_a_component() {
+    let component =
+        b"\0asm\xff\x01/home/me/.cargo/registry/src/index-1/a-1.0.0/src/lib.rs\0core/src/\
+                      fmt/mod.rs /usr/lib/rustlib/src/rust/library/std/src/time.rs\0";
+    assert_eq!(
+        build_paths_in(component, BUILD_FOLDERS),
+        [
+            "/home/me/.cargo/registry/src/index-1/a-1.0.0/src/lib.rs",
+            "/usr/lib/rustlib/src/rust/library/std/src/time.rs"
+        ]
+    );
+    assert_eq!(build_paths_in(component, &["/home/me"]).len(), 1);
+    assert!(build_paths_in(b"a-1.0.0/src/lib.rs core/src/fmt/mod.rs", BUILD_FOLDERS).is_empty());
 }
 
 #[test]

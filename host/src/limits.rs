@@ -227,6 +227,9 @@ pub const CONNECTION_UNWELL_EVERY: Duration = Duration::from_secs(1);
 pub const RECONNECT_BACKOFF_FIRST: Duration = Duration::from_secs(1);
 /// … and longest.
 pub const RECONNECT_BACKOFF_MAX: Duration = Duration::from_mins(5);
+/// … and as the plugin asked, at most: its messages wait for as long, and a provider's mistake must not
+/// stop a channel for a year.
+pub const RECONNECT_ASKED_MAX: Duration = Duration::from_hours(24);
 /// A connected plugin that ran for so long has shown that it works: the next pause is the first
 /// again.
 pub const RECONNECT_PROVEN: Duration = Duration::from_mins(1);

@@ -36,7 +36,7 @@ pub(super) struct ChannelView {
     name: String,
     /// Its plugin.
     plugin: String,
-    /// idle, running, degraded, unhealthy, backoff, quarantined; or not-loaded, failed.
+    /// idle, running, degraded, unhealthy, misconfigured, backoff, quarantined; or not-loaded, failed.
     state: &'static str,
     /// What the plugin is, in one sentence.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -163,8 +163,8 @@ struct BindingView {
     channel: String,
     /// Its plugin.
     plugin: String,
-    /// backoff or quarantined; of those that hold a connection also idle, running, degraded or
-    /// unhealthy.
+    /// backoff or quarantined; of those that hold a connection also idle, running, degraded,
+    /// unhealthy or misconfigured.
     state: &'static str,
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -20,7 +20,7 @@ use crate::{
         Refusal as RefusalWord, ReloadOutcome, ReloadReport, ThrottleWord, Used,
     },
     reload::{self, Outcome, Report, Trial, Trigger},
-    sandbox::{self, Fault, FaultKind, LoadedPlugin, Refusal, Usage},
+    sandbox::{self, Fault, FaultKind, LoadedPlugin, Problem, Refusal, Usage},
     store::{EventKind, Lane},
 };
 
@@ -132,6 +132,32 @@ impl sandbox::Observer for Observers {
         );
         let detail = format!("channel \"{}\" (plugin {plugin}): {why}", lane.channel);
         self.trail.quarantine(EventKind::Released, lane, detail);
+    }
+
+    fn connection_stopped(
+        &self,
+        lane: &Lane,
+        plugin: &PluginName,
+        problem: &Problem,
+    ) -> Box<dyn Send> {
+        let Problem { code, detail } = problem;
+        tracing::error!(
+            tenant = %lane.tenant, channel = %lane.channel, plugin = %plugin, code,
+            "connection stopped: it is misconfigured, and not opened again before the channel's \
+             configuration, a secret or the plugin changes: {detail}"
+        );
+        let event = format!("connection stopped: configuration {}: {code}", lane.channel);
+        self.trail.connection(lane, event);
+        Box::new(self.metrics.plugin(plugin).breaker_opened(BreakerWord::Configuration))
+    }
+
+    fn connection_released(&self, lane: &Lane, plugin: &PluginName, why: &str) {
+        tracing::info!(
+            tenant = %lane.tenant, channel = %lane.channel, plugin = %plugin,
+            "connection released: {why}"
+        );
+        let event = format!("connection released: configuration {}", lane.channel);
+        self.trail.connection(lane, event);
     }
 
     fn refused(&self, plugin: &PluginName, what: Refusal) {

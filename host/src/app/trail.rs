@@ -50,6 +50,12 @@ impl Trail {
         self.note(NewEvent { kind, tenant, notification: None, detail: Some(detail) });
     }
 
+    /// A channel's connection was stopped, or is so no longer: an alarm like that of a breaker.
+    pub(super) fn connection(&self, lane: &Lane, detail: String) {
+        let (kind, tenant) = (EventKind::Host, Some(lane.tenant));
+        self.note(NewEvent { kind, tenant, notification: None, detail: Some(detail) });
+    }
+
     fn note(&self, event: NewEvent) {
         let kind = event.kind.word();
         if self.0.try_send(event).is_err() {

@@ -50,6 +50,15 @@ impl crate::sandbox::Observer for Nobody {
         Box::new(())
     }
     fn released(&self, _: &Lane, _: &PluginName, _: &str) {}
+    fn connection_stopped(
+        &self,
+        _: &Lane,
+        _: &PluginName,
+        _: &crate::sandbox::Problem,
+    ) -> Box<dyn Send> {
+        Box::new(())
+    }
+    fn connection_released(&self, _: &Lane, _: &PluginName, _: &str) {}
     fn instance_ended(&self, _: &PluginName) {}
     fn refused(&self, _: &PluginName, _: crate::sandbox::Refusal) {}
     fn fetched(&self, _: &PluginName, _: Result<u16, &FetchError>) {}

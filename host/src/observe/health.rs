@@ -23,7 +23,7 @@ pub struct BindingReport {
     pub channel: ChannelName,
     /// Its plugin.
     pub plugin: PluginName,
-    /// "idle", "running", "degraded", "unhealthy", "backoff" or "quarantined".
+    /// "idle", "running", "degraded", "unhealthy", "misconfigured", "backoff" or "quarantined".
     pub state: &'static str,
     /// Why, for people. No secret.
     pub detail: Option<String>,

@@ -137,8 +137,8 @@ pub struct BindingStatus {
     pub lane: Lane,
     /// Which plugin.
     pub plugin: crate::ids::PluginName,
-    /// "idle", "running", "degraded" or "unhealthy" (by the plugin's own account), "backoff" or
-    /// "quarantined".
+    /// "idle", "running", "degraded", "unhealthy" or "misconfigured" (by the plugin's own account),
+    /// "backoff" or "quarantined".
     pub state: &'static str,
     /// The last fault, while it counts, or what a connected plugin says of itself.
     pub detail: Option<String>,

@@ -4,6 +4,10 @@
 //! When a binding takes over from another, its instance starts at once and takes messages, but opens
 //! its connection only when every instance of the one before has ended: there is never a second one,
 //! and what the plugin keeps in `state` to go on with (a session) is complete.
+//!
+//! One that says that only the operator can mend it is stopped: its instance goes on for messages, and
+//! no instance of the binding opens the connection again. What may have been mended is another
+//! binding.
 
 use std::{
     sync::Arc,
@@ -32,6 +36,10 @@ pub(super) struct Connection {
     says: Option<Health>,
     /// The plugin cannot work like this.
     refused: Option<Problem>,
+    /// Why it is not opened any more, to the end of the binding.
+    stopped: Option<Problem>,
+    /// Counts that as long as it is somebody's channel.
+    alarm: Option<Box<dyn Send>>,
     next_start: Option<Instant>,
 }
 
@@ -40,7 +48,8 @@ impl Connection {
         self.kept.is_some()
     }
 
-    pub(super) fn retire(&self) {
+    pub(super) fn retire(&mut self) {
+        self.alarm = None;
         if let Some(kept) = &self.kept {
             kept.cancel();
         }
@@ -59,13 +68,17 @@ impl Connection {
         self.free.clone()
     }
 
-    /// What the plugin says of its connection, or the host if there is no instance.
+    /// What the plugin says of its connection, or the host if there is no instance or it is stopped.
     pub(super) fn says(&self) -> Option<&str> {
-        self.says.as_ref()?.detail.as_deref()
+        let says = self.says.as_ref().and_then(|says| says.detail.as_deref());
+        says.or(self.stopped.as_ref().map(|problem| problem.detail.as_str()))
     }
 
     /// The word for what is wrong with it, and why.
     pub(super) fn unwell(&self) -> Option<(&'static str, &str)> {
+        if let Some(problem) = &self.stopped {
+            return Some(("misconfigured", &problem.detail));
+        }
         let said = self.says.as_ref()?;
         let (state, otherwise) = match said.status {
             HealthStatus::Healthy => return None,
@@ -82,6 +95,33 @@ impl Connection {
 }
 
 impl Binding {
+    /// Whether its connection is not opened any more.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.lock().crew.connection.stopped.is_some()
+    }
+
+    /// Only the operator can mend what its connection needs, says the plugin.
+    pub(super) fn stop_connection(&self, problem: &Problem) {
+        let clean = |text: &str| self.spec.clean(text);
+        let problem = Problem { code: clean(&problem.code), detail: clean(&problem.detail) };
+        let mut pool = self.lock();
+        // A binding that is retired is nobody's channel any more.
+        if !pool.retired {
+            let (lane, plugin) = (&self.spec.lane, self.spec.plugin.name());
+            pool.crew.connection.alarm =
+                Some(self.observer.connection_stopped(lane, plugin, &problem));
+            pool.crew.connection.stopped = Some(problem);
+        }
+    }
+
+    /// Another binding takes its place, or none: a connection that is stopped is no alarm any more.
+    pub(super) fn release_connection(&self, why: &str) {
+        let alarm = self.lock().crew.connection.alarm.take();
+        if alarm.is_some() {
+            self.observer.connection_released(&self.spec.lane, self.spec.plugin.name(), why);
+        }
+    }
+
     /// Keeps an instance, if the plugin holds a connection and nobody does so already. `before` is
     /// the binding that this one takes over from.
     pub(super) fn connect(self: &Arc<Self>, before: Option<Arc<Self>>) {
@@ -164,9 +204,10 @@ fn note(binding: &Binding, end: End, pause: Duration) -> Duration {
     let (why, wait) = match end {
         // Nobody told it to, but it may have been closed after a call that never ended.
         End::Stopped => (None, pause),
-        End::RunEnded(None) => (Some(String::from("its connection ended without a reason")), pause),
-        End::RunEnded(Some(problem)) => {
-            (Some(format!("its connection ended: {} ({})", problem.detail, problem.code)), pause)
+        End::Interrupted { problem, after } => {
+            let asked = after.unwrap_or_default().min(limits::RECONNECT_ASKED_MAX);
+            let why = format!("its connection ended: {} ({})", problem.detail, problem.code);
+            (Some(why), pause.max(asked))
         }
         End::Fault(fault) => (Some(fault.to_string()), pause),
         End::Refused { problem, temporary: true } => {

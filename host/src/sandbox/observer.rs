@@ -1,7 +1,7 @@
 //! What the sandbox tells the rest of the host as it happens.
 
 use super::{
-    outcome::{Fault, FaultKind},
+    outcome::{Fault, FaultKind, Problem},
     plugin::LoadedPlugin,
     usage::Usage,
 };
@@ -37,6 +37,16 @@ pub trait Observer: Send + Sync + 'static {
     fn quarantined(&self, lane: &Lane, plugin: &PluginName, fault: &Fault) -> Box<dyn Send>;
     /// A channel is in quarantine no longer, and why.
     fn released(&self, lane: &Lane, plugin: &PluginName, why: &str);
+    /// A plugin says that only the operator can mend what a channel's connection needs; it is stopped
+    /// until what is returned is dropped.
+    fn connection_stopped(
+        &self,
+        lane: &Lane,
+        plugin: &PluginName,
+        problem: &Problem,
+    ) -> Box<dyn Send>;
+    /// A channel's connection is stopped no longer, and why.
+    fn connection_released(&self, lane: &Lane, plugin: &PluginName, why: &str);
     /// An instance is gone.
     fn instance_ended(&self, plugin: &PluginName);
     /// A guest asked for something and was refused it, without being stopped.

@@ -145,6 +145,22 @@ impl fmt::Display for Fault {
     }
 }
 
+/// Why a connected plugin holds its connection no longer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum RunEnd {
+    /// There is nothing to hold, and that is as it should be.
+    Over,
+    /// A new instance may do better.
+    Temporary {
+        /// Why.
+        problem: Problem,
+        /// Not before.
+        after: Option<Duration>,
+    },
+    /// Not before the configuration changes.
+    Misconfigured(Problem),
+}
+
 /// What a plugin says of itself when asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Health {

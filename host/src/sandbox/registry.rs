@@ -36,7 +36,7 @@ use crate::{
 /// Instances that are closed at once when the process has as many as it may.
 const EVICT_AT_ONCE: usize = 64;
 
-/// Why a quarantine is over when the binding is.
+/// Why a quarantine is over when the binding is, or a connection stopped no longer.
 const CHANGED: &str = "its configuration or its plugin has changed";
 
 /// Why a lane has no binding now.
@@ -159,8 +159,7 @@ impl Sandbox {
         binding.connect(before);
         let entry = Entry { binding: Arc::clone(&binding), generation: generation.number };
         if let Some(old) = bindings.insert(lane.clone(), entry) {
-            old.binding.forgive(CHANGED);
-            old.binding.retire();
+            let_go(&old.binding);
         }
         Ok(binding)
     }
@@ -195,8 +194,7 @@ impl Sandbox {
                 changed.push(lane.clone());
                 return true;
             }
-            entry.binding.forgive(CHANGED);
-            entry.binding.retire();
+            let_go(&entry.binding);
             false
         });
         for lane in changed {
@@ -204,8 +202,7 @@ impl Sandbox {
                 && let Some(old) = self.lock().remove(&lane)
             {
                 // Its next message tells why there is no new one.
-                old.binding.forgive(CHANGED);
-                old.binding.retire();
+                let_go(&old.binding);
             }
         }
         // A connection lives without messages, so it does not wait for the first.
@@ -342,6 +339,13 @@ impl Sandbox {
         };
         tokio::time::timeout(grace, all).await.is_ok()
     }
+}
+
+/// What it was made from has changed.
+fn let_go(binding: &Binding) {
+    binding.forgive(CHANGED);
+    binding.release_connection(CHANGED);
+    binding.retire();
 }
 
 /// The channels whose plugins hold a connection.

@@ -16,12 +16,12 @@ use super::{
     binding::{Job, Reply},
     bindings::{
         v0_1_0,
-        v0_1_0_async::{Answer, Event},
+        v0_1_0_async::{self, Answer, Event},
     },
     crew::Place,
     instance::{SendCall, StartError, message},
     instance_async::AsyncInstance,
-    outcome::{Fault, FaultKind, Health, HealthStatus, Outcome, Problem, RetryScope},
+    outcome::{Fault, FaultKind, Health, HealthStatus, Outcome, Problem, RetryScope, RunEnd},
     reactor::Reactor,
     usage::Usage,
     worker::{Ended, Message},
@@ -36,8 +36,8 @@ const REQUEST_RESERVE: Duration = Duration::from_millis(100);
 pub(super) enum End {
     /// It was told to.
     Stopped,
-    /// Its connection is over.
-    RunEnded(Option<Problem>),
+    /// Its connection is over, and a new instance may do better: not before so long.
+    Interrupted { problem: Problem, after: Option<Duration> },
     /// It misbehaved.
     Fault(Fault),
     /// It cannot work like this.
@@ -87,6 +87,7 @@ pub(super) async fn run(place: &Place, mut queue: mpsc::Receiver<Message>) -> En
         worn_at: Instant::now() + age_max,
         health: None,
         waits_for: None,
+        runs: false,
         is_struck: false,
         phase: Phase::Serving,
     };
@@ -170,6 +171,8 @@ struct Worker<'a> {
     health: Option<Asked>,
     /// Set until its connection may be opened.
     waits_for: Option<CancellationToken>,
+    /// It was told to hold its connection, and has not said that it does so no longer.
+    runs: bool,
     /// A send has run out of time in the turn that is running: the strike for that turn is given.
     is_struck: bool,
     phase: Phase,
@@ -215,7 +218,8 @@ impl Worker<'_> {
                     Woken::Free => {
                         self.waits_for = None;
                         // One that ends opens none.
-                        if self.is_open() {
+                        if self.is_open() && !self.place.binding.is_stopped() {
+                            self.runs = true;
                             self.reactor.push(Event::Run);
                         }
                     }
@@ -417,20 +421,31 @@ impl Worker<'_> {
                     self.place.binding.report(report);
                 }
             }
-            Answer::RunEnded(problem) => {
-                if self.health.take().is_some() && self.is_open() {
-                    let problem = problem
-                        .map(|problem| Problem { code: problem.code, detail: problem.detail });
-                    // Its binding hands over no more; what it has handed over is served.
-                    self.place.close();
-                    while let Ok(Message::Job(job)) = self.queue.try_recv() {
-                        self.begin(*job);
-                    }
-                    self.drain(End::RunEnded(problem));
+            Answer::RunEnded(end) => {
+                if std::mem::take(&mut self.runs) && self.is_open() {
+                    self.run_ended(v0_1_0_async::run_end(end));
                 }
             }
             // Only the last turns ask for it.
             Answer::ShutDown => {}
+        }
+    }
+
+    /// It holds its connection no longer.
+    fn run_ended(&mut self, end: RunEnd) {
+        match end {
+            // It goes on, and says by itself what becomes of messages.
+            RunEnd::Over => {}
+            RunEnd::Misconfigured(problem) => self.place.binding.stop_connection(&problem),
+            RunEnd::Temporary { problem, after } => {
+                self.health = None;
+                // Its binding hands over no more; what it has handed over is served.
+                self.place.close();
+                while let Ok(Message::Job(job)) = self.queue.try_recv() {
+                    self.begin(*job);
+                }
+                self.drain(End::Interrupted { problem, after });
+            }
         }
     }
 

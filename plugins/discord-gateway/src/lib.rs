@@ -4,24 +4,23 @@
 //! connection to Discord's gateway: members see that the bot is there, with a status of the operator's
 //! choice, and the host's `/health` tells since when it is, or what is wrong.
 
-mod connection;
-mod gateway;
-
-use std::{
-    cell::{Cell, RefCell},
-    rc::Rc,
-    time::Duration,
-};
+mod rules;
 
 use conductor_discord_api::{
-    API_BASE, BOT_TOKEN, CONTENT_MAX, TitleStyle, bot_message, build, receipt,
+    API_BASE, BOT_TOKEN, CONTENT_MAX, TitleStyle, bot_message, bot_request, build, outcome, receipt,
 };
 use conductor_sdk::{
-    AsyncChannel, Context, Failure, Format, HealthReport, LengthUnit, Manifest, Message, Overflow,
-    Problem, RateScope, Receipt, SendError, http::HttpError, options::BaseUrl,
-    overflow::send_parts_async, time, websocket::Socket,
+    AsyncChannel, HealthStatus, Problem, RunEnd,
+    connection::{Connection, End, Session},
+    overflow::send_parts_async,
+    prelude::*,
+    websocket::{self, Socket},
 };
-use gateway::Gateway;
+use rules::{Rules, TOKEN_REFUSED};
+
+/// Session starts that are left to the operator's other programs. At the end of them Discord takes
+/// the token away.
+const STARTS_RESERVED: u64 = 5;
 
 /// What members see beside the bot's name
 /// (<https://docs.discord.com/developers/events/gateway-events#update-presence-status-types>).
@@ -73,10 +72,49 @@ fn default_api_base() -> BaseUrl {
 /// See the crate's own documentation.
 pub struct DiscordGateway {
     options: Options,
-    gateway: RefCell<Gateway>,
-    socket: RefCell<Option<Rc<Socket>>>,
-    /// Whether the session is still to be found that the instance before has left.
-    is_new: Cell<bool>,
+    connection: Connection<Rules>,
+}
+
+impl DiscordGateway {
+    /// Why no message can be sent, if that is so.
+    fn token_refused(&self) -> Option<Problem> {
+        self.connection.misconfigured().filter(|problem| problem.code == TOKEN_REFUSED)
+    }
+
+    /// Connects to where the session goes on, or to where one may begin.
+    async fn connect(&self, session: Option<Session>) -> Result<Socket, End> {
+        let place = match session {
+            Some(session) => session.url,
+            None => self.place().await?,
+        };
+        let place = self.options.gateway_url.as_deref().unwrap_or(&place).trim_end_matches('/');
+        Ok(websocket::connect(&format!("{place}/?v=10&encoding=json"), &[]).await?)
+    }
+
+    /// Where a session may begin (<https://docs.discord.com/developers/events/gateway#get-gateway-bot>).
+    async fn place(&self) -> Result<String, End> {
+        let asked = async {
+            let request = bot_request(&self.options.api_base, "GET", "gateway/bot")?;
+            request.fetch_async().await.map_err(HttpError::repeatable)?.success_or(outcome)
+        };
+        let answer = asked.await.map_err(|error| match error {
+            SendError::Misconfigured(why) => End::misconfigured(TOKEN_REFUSED, why.detail),
+            error => error.into(),
+        })?;
+        let limit = |name: &str| -> Option<u64> {
+            answer.text_at(&format!("/session_start_limit/{name}"))?.parse().ok()
+        };
+        match (answer.text_at("/url"), limit("remaining"), limit("reset_after")) {
+            (Some(url), Some(remaining), _) if remaining > STARTS_RESERVED => Ok(url),
+            (Some(_), Some(_), Some(ms)) => {
+                let pause = Duration::from_millis(ms);
+                let seconds = pause.as_secs();
+                let why = format!("the bot's session starts are used up for the next {seconds} s");
+                Err(End::again(why).after(pause))
+            }
+            _ => Err(End::again("Discord's answer to GET /gateway/bot lacks fields")),
+        }
+    }
 }
 
 impl AsyncChannel for DiscordGateway {
@@ -101,18 +139,22 @@ impl AsyncChannel for DiscordGateway {
     }
 
     fn initialize(context: Context<Options>) -> Result<Self, Failure> {
-        Ok(Self {
-            options: context.options,
-            gateway: RefCell::new(Gateway::new(time::now())),
-            socket: RefCell::default(),
-            is_new: Cell::new(true),
-        })
+        let options = context.options;
+        // Type 4 is a status in the bot's own words.
+        let activity = |words| json!({ "name": "Custom Status", "type": 4, "state": words });
+        let activities: Vec<_> = options.activity.iter().map(activity).collect();
+        let presence = json!({
+            "status": options.status, "activities": activities, "since": null, "afk": false,
+        });
+        // Required by the manifest, so it is there.
+        let token = secrets::placeholder(BOT_TOKEN).unwrap_or_default();
+        Ok(Self { options, connection: Connection::new(Rules { token, presence }) })
     }
 
     async fn send(&self, message: &Message) -> Result<Receipt, SendError> {
-        if let Some(why) = self.gateway.borrow().token_refused() {
+        if let Some(problem) = self.token_refused() {
             // Asking again and again gets the address of the whole host banned.
-            return Err(SendError::misconfigured("token_refused", why));
+            return Err(SendError::Misconfigured(problem));
         }
         let parts = build(message, self.options.title_style, self.options.overflow)?;
         let (api, channel) = (&self.options.api_base, self.options.channel_id.as_deref());
@@ -124,16 +166,21 @@ impl AsyncChannel for DiscordGateway {
     }
 
     async fn health(&self) -> HealthReport {
-        self.gateway.borrow().health(time::now())
+        let report = self.connection.health();
+        match self.token_refused() {
+            Some(_) => HealthReport { status: HealthStatus::Unhealthy, ..report },
+            // Messages go another way.
+            None => report,
+        }
     }
 
-    async fn run(&self) -> Problem {
-        self.hold_on().await
+    async fn run(&self) -> RunEnd {
+        self.connection.run(async |session| self.connect(session).await).await
     }
 
     /// The session stays: whoever comes next resumes it.
     async fn shutdown(&self) {
-        self.hang_up();
+        self.connection.hang_up();
     }
 }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-use crate::{Context, Failure, HealthReport, Manifest, Message, Problem, Receipt, SendError};
+use crate::{Context, Failure, HealthReport, Manifest, Message, Receipt, RunEnd, SendError};
 
 /// A delivery channel of the async flavour: one instance has many sends in flight.
 ///
@@ -47,11 +47,11 @@ pub trait AsyncChannel: Sized + 'static {
         HealthReport::healthy()
     }
 
-    /// Holds the connection, from the start of the instance on. It reconnects by itself; if it ends,
-    /// it says why, and the host makes a new instance after a pause. Dropped after
-    /// [`shutdown`](Self::shutdown).
-    async fn run(&self) -> Problem {
-        std::future::pending().await
+    /// Holds the connection, from the start of the instance on, and connects again by itself:
+    /// [`connection::Connection::run`](crate::connection::Connection::run) does both. Called once;
+    /// what it returns says what follows. Dropped after [`shutdown`](Self::shutdown).
+    async fn run(&self) -> RunEnd {
+        RunEnd::Over
     }
 
     /// The end, unless the instance was stopped for misbehaviour. All sends are over by then.

@@ -33,9 +33,7 @@ impl<C: AsyncChannel> Running for C {
                 )
             }
             Event::Run => {
-                Box::pin(
-                    async move { Some(Answer::RunEnded(Some(AsyncChannel::run(&*self).await))) },
-                )
+                Box::pin(async move { Some(Answer::RunEnded(AsyncChannel::run(&*self).await)) })
             }
             Event::Shutdown => Box::pin(async move {
                 AsyncChannel::shutdown(&*self).await;

@@ -42,6 +42,7 @@ pub mod bindings;
 pub mod bindings_async;
 mod channel;
 mod channel_async;
+pub mod connection;
 mod delivery_key;
 #[doc(hidden)]
 pub mod guest;
@@ -76,6 +77,7 @@ pub use bindings::{
     },
     described::metadata::{LengthUnit, RateScope},
 };
+pub use bindings_async::exports::conductor::channel::channel_async::{Interruption, RunEnd};
 pub use channel::{Channel, Context};
 pub use channel_async::AsyncChannel;
 pub use http::Meaning;

@@ -3,8 +3,8 @@
 use std::{fmt, time::Duration};
 
 use crate::{
-    Failure, HealthReport, HealthStatus, Moved, Problem, Receipt, ReceiptStatus, Retry, RetryScope,
-    SendError, time,
+    Failure, HealthReport, HealthStatus, Interruption, Moved, Problem, Receipt, ReceiptStatus,
+    Retry, RetryScope, RunEnd, SendError, time,
 };
 
 impl Problem {
@@ -148,6 +148,30 @@ impl Retry {
 impl From<Retry> for SendError {
     fn from(retry: Retry) -> Self {
         Self::Retry(retry)
+    }
+}
+
+impl RunEnd {
+    /// A new instance may do better, after a pause. Messages wait until it is there: where they do
+    /// not need the connection, wait inside of `run` instead.
+    pub fn temporary(code: impl fmt::Display, detail: impl Into<String>) -> Self {
+        Self::Temporary(Interruption { problem: Problem::new(code, detail), after_ms: None })
+    }
+
+    /// Nobody but the operator can mend it: `run` is not called again before the channel's
+    /// configuration, a secret or the plugin has changed. Messages are sent on.
+    pub fn misconfigured(code: impl fmt::Display, detail: impl Into<String>) -> Self {
+        Self::Misconfigured(Problem::new(code, detail))
+    }
+
+    /// How long the other side asked to wait, where it is [`temporary`](Self::temporary). Rounded up,
+    /// never shortened; the host waits for a day at most.
+    #[must_use]
+    pub fn after(mut self, wait: Duration) -> Self {
+        if let Self::Temporary(interruption) = &mut self {
+            interruption.after_ms = Some(time::millis_ceil(wait));
+        }
+        self
     }
 }
 

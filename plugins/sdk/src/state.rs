@@ -26,7 +26,7 @@ pub fn set(key: &str, value: &[u8], ttl: Option<Duration>) -> Result<(), StateEr
 /// What was kept by [`set_json`]. What does not parse counts as absent: it is a cache.
 #[must_use]
 pub fn get_json<T: DeserializeOwned>(key: &str) -> Option<T> {
-    get(key).and_then(|bytes| serde_json::from_slice(&bytes).ok())
+    get(key).and_then(|bytes| serde_json::from_str(&String::from_utf8_lossy(&bytes)).ok())
 }
 
 /// Keeps `value` as JSON.

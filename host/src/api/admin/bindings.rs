@@ -50,7 +50,7 @@ struct AdminBindingView {
     channel: String,
     /// Its plugin.
     plugin: String,
-    /// idle, running, degraded, unhealthy, backoff or quarantined.
+    /// idle, running, degraded, unhealthy, misconfigured, backoff or quarantined.
     state: &'static str,
     /// Live instances.
     instances: usize,

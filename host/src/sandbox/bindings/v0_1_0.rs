@@ -45,7 +45,7 @@ pub(crate) fn format(format: Format) -> channel_types::Format {
     }
 }
 
-fn problem(problem: channel_types::Problem) -> Problem {
+pub(super) fn problem(problem: channel_types::Problem) -> Problem {
     Problem { code: problem.code, detail: problem.detail }
 }
 

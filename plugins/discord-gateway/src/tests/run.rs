@@ -3,7 +3,8 @@
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use conductor_sdk::{
-    AsyncChannel as _, HealthStatus, Receipt, SendError,
+    AsyncChannel as _, HealthStatus, Receipt, RunEnd, SendError,
+    connection::SESSION,
     http::HttpError,
     serde_json, state, task,
     testing::{
@@ -12,7 +13,7 @@ use conductor_sdk::{
 };
 
 use super::{Value, json};
-use crate::{BOT_TOKEN, DiscordGateway, connection::SESSION};
+use crate::{BOT_TOKEN, DiscordGateway};
 
 const PLACE: &str = "wss://gateway.discord.gg/?v=10&encoding=json";
 
@@ -165,7 +166,8 @@ fn a_bot_that_has_used_up_its_session_starts_waits_for_new_ones() {
 fn a_token_that_discord_does_not_take_is_not_tried_again() {
     let (host, channel) = channel(json!({ "channel_id": "1" }));
     host.answer(answer(401).json(&json!({ "code": 0, "message": "401: Unauthorized" })));
-    run(&channel, Duration::from_secs(86_400));
+    let end = block_on(channel.run());
+    assert!(matches!(&end, RunEnd::Misconfigured(why) if why.code == "token_refused"), "{end:?}");
     assert_eq!(host.requests().len(), 1);
     let health = block_on(channel.health());
     assert_eq!(health.status, HealthStatus::Unhealthy);

@@ -2,7 +2,7 @@ use std::{cell::Cell, time::Duration};
 
 use super::*;
 use crate::{
-    HealthReport, Message, Problem, Receipt, SendError, http, task,
+    HealthReport, Message, Receipt, RunEnd, SendError, http, task,
     testing::{FakeHost, answer, block_on, message, start_async},
 };
 
@@ -33,9 +33,9 @@ impl AsyncChannel for Slow {
         HealthReport::degraded(self.0.get().to_string())
     }
 
-    async fn run(&self) -> Problem {
+    async fn run(&self) -> RunEnd {
         task::sleep(Duration::from_secs(60)).await;
-        Problem::new("tired", "a minute is enough")
+        RunEnd::temporary("tired", "a minute is enough").after(Duration::from_secs(2))
     }
 }
 
@@ -78,6 +78,19 @@ fn an_abandoned_call_is_dropped_with_what_it_waits_for() {
 }
 
 #[test]
+fn a_send_in_the_place_of_one_that_is_over_hears_only_of_its_own() {
+    let _host = FakeHost::install();
+    let mut instance = instance();
+    // The place of the first is ready to go on when the second takes it.
+    let (first, second) = (Event::Send((1, message("x"))), Event::Send((2, message("x"))));
+    assert_eq!(instance.turn(vec![first, Event::Abandoned(1), second]), []);
+    assert_eq!(sent(&instance.turn(vec![Event::Elapsed(1)])), [(2, String::from("1"))]);
+    assert_eq!(instance.turn(vec![Event::Send((3, message("x")))]), []);
+    assert_eq!(instance.turn(vec![Event::Elapsed(1)]), [], "that is over");
+    assert_eq!(sent(&instance.turn(vec![Event::Elapsed(2)])), [(3, String::from("2"))]);
+}
+
+#[test]
 fn run_goes_on_beside_the_sends_and_shutdown_ends_everything() {
     let _host = FakeHost::install();
     let mut instance = instance();
@@ -91,12 +104,15 @@ fn run_goes_on_beside_the_sends_and_shutdown_ends_everything() {
 }
 
 #[test]
-fn run_says_why_it_ended() {
+fn run_says_why_it_ended_and_what_follows() {
     let _host = FakeHost::install();
     let mut instance = instance();
     assert_eq!(instance.turn(vec![Event::Run]), []);
-    let problem = Problem::new("tired", "a minute is enough");
-    assert_eq!(instance.turn(vec![Event::Elapsed(1)]), [Answer::RunEnded(Some(problem))]);
+    let answers = instance.turn(vec![Event::Elapsed(1)]);
+    let [Answer::RunEnded(RunEnd::Temporary(interruption))] = answers.as_slice() else {
+        panic!("{answers:?}")
+    };
+    assert_eq!((interruption.problem.code.as_str(), interruption.after_ms), ("tired", Some(2_000)));
 }
 
 #[test]

@@ -54,7 +54,9 @@ impl Response {
     /// When it is none, or of another shape. For a success that no longer parses think twice before
     /// you report an error: the message is delivered.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_slice(&self.body)
+        // As text, like everything else: read as bytes too, a component would have the reader of
+        // JSON twice. JSON is UTF-8 (RFC 8259), and what is not costs one sign and not the answer.
+        serde_json::from_str(&String::from_utf8_lossy(&self.body))
     }
 
     /// How long the provider asks to wait: `Retry-After` as seconds or as a date (RFC 9110, section

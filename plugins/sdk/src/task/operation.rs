@@ -2,7 +2,6 @@
 
 use std::{
     cell::RefCell,
-    collections::HashMap,
     future::Future,
     pin::Pin,
     task::{Context, Poll, Waker},
@@ -29,15 +28,42 @@ enum Slot {
     Done(Outcome),
 }
 
+/// What somebody waits for, in the order of the host's numbers, which grow: a map without the code
+/// of one.
+#[derive(Default)]
+struct Slots(Vec<(u32, Slot)>);
+
+impl Slots {
+    fn place(&self, number: u32) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&number, |(number, _)| *number)
+    }
+
+    fn get_mut(&mut self, number: u32) -> Option<&mut Slot> {
+        let place = self.place(number).ok()?;
+        self.0.get_mut(place).map(|(_, slot)| slot)
+    }
+
+    fn insert(&mut self, number: u32) {
+        if let Err(place) = self.place(number) {
+            self.0.insert(place, (number, Slot::Waiting(None)));
+        }
+    }
+
+    fn remove(&mut self, number: u32) -> Option<Slot> {
+        let place = self.place(number).ok()?;
+        Some(self.0.remove(place).1)
+    }
+}
+
 thread_local! {
     // Only what somebody waits for: a future that is dropped takes its slot with it.
-    static SLOTS: RefCell<HashMap<u32, Slot>> = RefCell::default();
+    static SLOTS: RefCell<Slots> = RefCell::default();
 }
 
 /// The host says that an operation is over.
 pub(crate) fn complete(number: u32, outcome: Outcome) {
     let waker = SLOTS.with_borrow_mut(|slots| {
-        let slot = slots.get_mut(&number)?;
+        let slot = slots.get_mut(number)?;
         match std::mem::replace(slot, Slot::Done(outcome)) {
             Slot::Waiting(waker) => waker,
             Slot::Done(_) => None,
@@ -54,7 +80,7 @@ pub(crate) struct Operation(u32);
 
 impl Operation {
     pub(crate) fn new(number: u32) -> Self {
-        SLOTS.with_borrow_mut(|slots| slots.insert(number, Slot::Waiting(None)));
+        SLOTS.with_borrow_mut(|slots| slots.insert(number));
         Self(number)
     }
 }
@@ -63,21 +89,23 @@ impl Future for Operation {
     type Output = Outcome;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
-        SLOTS.with_borrow_mut(|slots| match slots.remove(&self.0) {
-            Some(Slot::Done(outcome)) => Poll::Ready(outcome),
-            Some(Slot::Waiting(_)) => {
-                slots.insert(self.0, Slot::Waiting(Some(context.waker().clone())));
-                Poll::Pending
+        SLOTS.with_borrow_mut(|slots| {
+            if let Some(Slot::Waiting(waker)) = slots.get_mut(self.0) {
+                *waker = Some(context.waker().clone());
+                return Poll::Pending;
             }
-            // Polled after its end.
-            None => Poll::Pending,
+            match slots.remove(self.0) {
+                Some(Slot::Done(outcome)) => Poll::Ready(outcome),
+                // Polled after its end.
+                _ => Poll::Pending,
+            }
         })
     }
 }
 
 impl Drop for Operation {
     fn drop(&mut self) {
-        let slot = SLOTS.with_borrow_mut(|slots| slots.remove(&self.0));
+        let slot = SLOTS.with_borrow_mut(|slots| slots.remove(self.0));
         if let Some(Slot::Waiting(_)) = slot {
             host::operations::cancel(self.0);
         }
