@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub(crate) fn run(report: &mut Report) -> Result<()> {
     // The backlog is for a provider that takes its time, or it would be gone before it is measured;
     // it is served by as many instances as one channel has by default.
-    let provider = crate::in_flight::Provider::start()?;
+    let provider = crate::in_flight::Provider::start(crate::in_flight::ANSWERS_AFTER)?;
     let url = format!("http://{}", provider.address);
     let plugins = format!(
         "[[plugin]]\nname = \"log\"\nscope = \"core\"\n\n[[plugin]]\nname = \

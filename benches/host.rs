@@ -137,6 +137,14 @@ impl Host {
         usage(self.child.id())
     }
 
+    /// Memory of the process, in which a page that it has mapped several times counts once (`Pss`,
+    /// proc_pid_smaps(5)): all instances of a plugin map the same image.
+    pub(crate) fn memory_bytes(&self) -> Result<f64> {
+        let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id()))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss")?;
+        Ok(line.trim_end_matches("kB").trim().parse::<f64>()? * 1024.0)
+    }
+
     /// One number of `/metrics`, by its name and, if it has them, labels.
     pub(crate) fn metric(&self, name: &str) -> Result<f64> {
         let text = get(self.address, "/metrics").context("/metrics")?;

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use axum::{Router, routing::any};
 
 use crate::{
@@ -24,7 +24,10 @@ use crate::{
 
 const SENDS: usize = 1_000;
 const ROUNDS: usize = 5;
-const ANSWERS_AFTER: Duration = Duration::from_millis(100);
+pub(crate) const ANSWERS_AFTER: Duration = Duration::from_millis(100);
+/// Long enough to look at what all of them take together.
+const ANSWERS_LATE: Duration = Duration::from_secs(3);
+const MEMORY_ROUNDS: usize = 3;
 
 /// What one flavour takes, medians.
 struct Taken {
@@ -35,7 +38,7 @@ struct Taken {
 }
 
 pub(crate) fn run(report: &mut Report) -> Result<()> {
-    let provider = Provider::start()?;
+    let provider = Provider::start(ANSWERS_AFTER)?;
     let plain = measure(
         &provider,
         &format!("instances_max = {SENDS}\negress_max = {SENDS}"),
@@ -92,9 +95,71 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// The load on the channel of the plugin `webhook`: the shipped one, or this file.
 fn measure(provider: &Provider, limits: &str, options: &str, file: Option<&[u8]>) -> Result<Taken> {
-    let url = format!("http://{}", provider.address);
+    let folder = folder(provider.address, limits, options, file)?;
+    let (mut cold, mut warm, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        bare.push(straight(provider.address)?);
+        let host = Host::start(&folder, &["--store", "memory"], Log::Null)?;
+        // The first send of a process makes what all later ones share.
+        load::runtime()?.block_on(load(&host, 1).once_each())?.all_right()?;
+        let seen = provider.answered.load(Ordering::Relaxed);
+        let first = load::runtime()?.block_on(load(&host, SENDS).once_each())?.all_right()?;
+        cold.push(millis(first.elapsed));
+        let second = load::runtime()?.block_on(load(&host, SENDS).once_each())?.all_right()?;
+        warm.push(millis(second.elapsed));
+        let sent = provider.answered.load(Ordering::Relaxed) - seen;
+        ensure!(sent == 2 * SENDS as u64, "the provider saw {sent} sends");
+    }
+    Ok(Taken {
+        cold_ms: median(&mut cold),
+        warm_ms: median(&mut warm),
+        bare_ms: median(&mut bare),
+        memory_kib: memory_kib(limits, options, file)?,
+    })
+}
+
+/// What a send in flight takes of memory: a page that all instances of a plugin share counts once.
+fn memory_kib(limits: &str, options: &str, file: Option<&[u8]>) -> Result<f64> {
+    let provider = Provider::start(ANSWERS_LATE)?;
+    let folder = folder(provider.address, limits, options, file)?;
+    let mut memory = Vec::new();
+    for _ in 0..MEMORY_ROUNDS {
+        let host = Host::start(&folder, &["--store", "memory"], Log::Null)?;
+        load::runtime()?.block_on(load(&host, 1).once_each())?.all_right()?;
+        let (before, arrived) = (host.memory_bytes()?, provider.arrived.load(Ordering::Relaxed));
+        let all = load(&host, SENDS);
+        let sending = thread::spawn(move || load::runtime()?.block_on(all.once_each()));
+        while provider.arrived.load(Ordering::Relaxed) < arrived + SENDS as u64 {
+            ensure!(!sending.is_finished(), "they were not all in flight at the same time");
+            thread::sleep(Duration::from_millis(5));
+        }
+        let during = host.memory_bytes()?;
+        let answered = provider.answered.load(Ordering::Relaxed);
+        ensure!(answered == arrived, "some were answered before the memory was looked at");
+        sending.join().map_err(|_| anyhow!("the load panicked"))??.all_right()?;
+        memory.push((during - before) / SENDS as f64 / 1024.0);
+    }
+    Ok(median(&mut memory))
+}
+
+fn load(host: &Host, connections: usize) -> Load {
+    Load {
+        address: host.address,
+        request: load::post(KEY, "", r#"{"channel":"webhook","message":"disk almost full"}"#),
+        connections,
+        status: 200,
+    }
+}
+
+/// The channel of the plugin `webhook`: the shipped one, or this file.
+fn folder(
+    provider: SocketAddr,
+    limits: &str,
+    options: &str,
+    file: Option<&[u8]>,
+) -> Result<Folder> {
+    let url = format!("http://{provider}");
     let source = if file.is_some() { "source = \"plugin.wasm\"\n" } else { "" };
     let plugins = format!(
         "[[plugin]]\nname = \"webhook\"\n{source}[plugin.grants]\nhosts = [\"{url}\"]\naddresses = \
@@ -109,36 +174,7 @@ fn measure(provider: &Provider, limits: &str, options: &str, file: Option<&[u8]>
     if let Some(file) = file {
         folder.write("plugin.wasm", file)?;
     }
-    let (mut cold, mut warm, mut bare, mut memory) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        bare.push(straight(provider.address)?);
-        let host = Host::start(&folder, &["--store", "memory"], Log::Null)?;
-        let load = |connections| Load {
-            address: host.address,
-            request: load::post(KEY, "", r#"{"channel":"webhook","message":"disk almost full"}"#),
-            connections,
-            status: 200,
-        };
-        // The first send of a process makes what all later ones share.
-        load::runtime()?.block_on(load(1).once_each())?.all_right()?;
-        let before = host.usage()?.rss_bytes;
-        let seen = provider.seen.load(Ordering::Relaxed);
-        let first = load::runtime()?.block_on(load(SENDS).once_each())?.all_right()?;
-        let after = host.usage()?.rss_bytes_peak;
-        cold.push(millis(first.elapsed));
-        memory.push((after - before) / SENDS as f64 / 1024.0);
-        let second = load::runtime()?.block_on(load(SENDS).once_each())?.all_right()?;
-        warm.push(millis(second.elapsed));
-        let sent = provider.seen.load(Ordering::Relaxed) - seen;
-        ensure!(sent == 2 * SENDS as u64, "the provider saw {sent} sends");
-    }
-    Ok(Taken {
-        cold_ms: median(&mut cold),
-        warm_ms: median(&mut warm),
-        bare_ms: median(&mut bare),
-        memory_kib: median(&mut memory),
-    })
+    Ok(folder)
 }
 
 /// The same load straight to the provider.
@@ -156,22 +192,25 @@ fn straight(provider: SocketAddr) -> Result<f64> {
 /// The provider, on a thread of its own.
 pub(crate) struct Provider {
     pub(crate) address: SocketAddr,
-    seen: Arc<AtomicU64>,
+    arrived: Arc<AtomicU64>,
+    answered: Arc<AtomicU64>,
 }
 
 impl Provider {
-    pub(crate) fn start() -> Result<Self> {
-        let seen = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&seen);
+    /// One that answers `after` so long.
+    pub(crate) fn start(after: Duration) -> Result<Self> {
+        let (arrived, answered) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+        let (came, went) = (Arc::clone(&arrived), Arc::clone(&answered));
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr().context("the provider's address")?;
         let runtime = load::runtime()?;
         let hook = any(move || {
-            let count = Arc::clone(&count);
+            let (came, went) = (Arc::clone(&came), Arc::clone(&went));
             async move {
-                tokio::time::sleep(ANSWERS_AFTER).await;
-                count.fetch_add(1, Ordering::Relaxed);
+                came.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(after).await;
+                went.fetch_add(1, Ordering::Relaxed);
                 "thanks"
             }
         });
@@ -181,6 +220,6 @@ impl Provider {
                 axum::serve(listener, Router::new().fallback_service(hook)).await
             })
         });
-        Ok(Self { address, seen })
+        Ok(Self { address, arrived, answered })
     }
 }
