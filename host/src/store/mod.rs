@@ -219,8 +219,8 @@ pub struct Attempt {
     pub provider_id: Option<String>,
     /// Which file ran ("sha256:…").
     pub digest: Option<String>,
-    /// Whether it is one of those that the retry policy allows. What is written is what the
-    /// [`Outcome`] says; here it is for reading.
+    /// Whether it is one of those that the retry policy allows. Of a retry, what its [`Outcome`] says
+    /// is written and not this.
     pub counts: bool,
 }
 

@@ -14,7 +14,7 @@ use crate::{
     clock::{Clock, UnixMs},
     ids::NotificationId,
     store::{
-        Enqueued, Event, EventQuery, Idempotency, Lane, Leased, ListQuery, NewGroup,
+        Attempt, Enqueued, Event, EventQuery, Idempotency, Lane, Leased, ListQuery, NewGroup,
         NewNotification, Outcome, Page, ParentStatus, Priority, Ready, Row, Settle, Settled, State,
         Status, Store, Want, memory::MemoryStore, sqlite::SqliteStore,
     },
@@ -58,7 +58,7 @@ struct Follow {
 #[derive(Clone, Copy, Debug)]
 enum How {
     Delivered,
-    Dead,
+    Dead(bool),
     Retry(i64, bool),
     Release(i64),
 }
@@ -94,7 +94,7 @@ fn item() -> impl Strategy<Value = Item> {
 fn how() -> impl Strategy<Value = How> {
     prop_oneof![
         Just(How::Delivered),
-        Just(How::Dead),
+        any::<bool>().prop_map(How::Dead),
         (-100..2_000_i64, any::<bool>()).prop_map(|(ms, counts)| How::Retry(ms, counts)),
         (-100..2_000_i64).prop_map(How::Release),
     ]
@@ -307,10 +307,12 @@ impl Walk {
             .map(|(at, how, follow)| {
                 let after = |ms| UnixMs(now.0 + ms);
                 let (outcome, record) = match *how {
-                    How::Delivered => (Outcome::Delivered, Some("delivered")),
-                    How::Dead => (Outcome::Dead, Some("rejected")),
+                    How::Delivered => (Outcome::Delivered, Some(attempt("delivered"))),
+                    How::Dead(counts) => {
+                        (Outcome::Dead, Some(Attempt { counts, ..attempt("rejected") }))
+                    }
                     How::Retry(ms, counts) => {
-                        (Outcome::Retry { due: after(ms), counts }, Some("retry"))
+                        (Outcome::Retry { due: after(ms), counts }, Some(attempt("retry")))
                     }
                     How::Release(ms) => (Outcome::Release { due: after(ms) }, None),
                 };
@@ -320,7 +322,7 @@ impl Walk {
                     ..self.new_item(&follow.item)
                 });
                 let follow = follow.collect();
-                Settle { token, outcome, attempt: record.map(attempt), follow }
+                Settle { token, outcome, attempt: record, follow }
             })
             .collect();
         let _settled: Vec<Settled> =

@@ -181,7 +181,10 @@ impl Table {
             lane.jobs.insert((priority, due, seq), Job { attempt: attempts, free, leased: false });
             hints.add(&lane.lane, Hint { due, priority });
         }
-        let counts = !matches!(item.outcome, Outcome::Retry { counts: false, .. });
+        let retry_counts = match item.outcome {
+            Outcome::Retry { counts, .. } => Some(counts),
+            _ => None,
+        };
         // A release was no attempt: it leaves no record.
         let released = matches!(item.outcome, Outcome::Release { .. });
         let report = item.attempt.filter(|_| !released);
@@ -197,6 +200,7 @@ impl Table {
                     let said = report.detail.as_ref().unwrap_or(&report.outcome);
                     record.row.last_error = Some(said.clone());
                 }
+                let counts = retry_counts.unwrap_or(report.counts);
                 let report = Attempt { counts, ..report };
                 record.attempts.push((record.row.generation, attempt, report));
             }
