@@ -146,13 +146,13 @@ fn priority(n: u8) -> Priority {
 /// A [`Leased`] as something to compare.
 type Told = (
     (crate::store::LeaseToken, NotificationId, Lane, u32, u32),
-    (Option<NotificationId>, UnixMs, Option<UnixMs>, Bytes),
+    (Option<NotificationId>, UnixMs, Option<UnixMs>, Bytes, Priority),
 );
 
 fn told(leased: &Leased) -> Told {
-    let Leased { token, id, lane, generation, tries, parent, created, expires, payload } =
-        leased.clone();
-    ((token, id, lane, generation, tries), (parent, created, expires, payload))
+    let Leased { token, id, lane, generation, tries, .. } = leased.clone();
+    let Leased { parent, created, expires, payload, most_urgent, .. } = leased.clone();
+    ((token, id, lane, generation, tries), (parent, created, expires, payload, most_urgent))
 }
 
 struct Walk {
@@ -292,6 +292,7 @@ impl Walk {
                 let all = self.both(async |store| store.totals().await.unwrap());
                 if all.sending == 0 {
                     self.open();
+                    self.memory.forget_turns();
                 }
             }
         }
