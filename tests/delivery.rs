@@ -59,6 +59,19 @@ async fn a_provider_that_says_when_to_come_back_is_not_asked_before() {
 }
 
 #[tokio::test]
+async fn an_attempt_that_the_provider_put_off_counts_not_even_as_the_last_one() {
+    let (host, provider) = with_provider().await;
+    provider.otherwise(Reply::status(429).header("retry-after", "600"));
+    let expires = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(1);
+    let body = json!({ "channel": "webhook", "message": "soon or never",
+                       "expiresAt": expires.to_string() });
+    let answer = host.notify(&body).send().await;
+    let detail = host.reaches(&answer.id(), "dead").await;
+    assert_eq!(detail["attempts"][0]["counts"], false, "{detail}");
+    assert_eq!((&detail["attemptCount"], &detail["attemptsCounted"]), (&json!(1), &json!(0)));
+}
+
+#[tokio::test]
 async fn while_it_waits_for_the_next_attempt_it_says_so_and_can_be_cancelled() {
     let (host, provider) = with_provider().await;
     provider.otherwise(Reply::status(503).header("retry-after", "600"));

@@ -25,6 +25,7 @@ mod email;
 mod events;
 mod fallback;
 mod fanout;
+mod fuzz;
 mod gateway;
 mod guests;
 mod hostile;

@@ -151,6 +151,24 @@ fn recipes_named_in(text: &str) -> Vec<&str> {
         .collect()
 }
 
+/// The files that a text in Markdown links to, as it names them.
+fn links_of(text: &str) -> Vec<&str> {
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split([')', '#', ' ']).next())
+        .filter(|link| !link.is_empty() && !link.contains("://"))
+        .collect()
+}
+
+/// Tests that a text names: words in backticks that are too long for anything but a sentence.
+fn tests_named_in(text: &str) -> Vec<&str> {
+    let is_sentence = |word: &&str| {
+        word.matches('_').count() >= 4
+            && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    };
+    text.split('`').filter(is_sentence).filter(|word| !word.starts_with("conductor_")).collect()
+}
+
 /// One table of a manifest, without comments and blank lines.
 fn table<'a>(manifest: &'a str, header: &str) -> Vec<&'a str> {
     manifest
@@ -353,6 +371,39 @@ fn every_recipe_that_a_document_names_exists() {
     none("recipes that do not exist", &missing);
 }
 
+#[test]
+fn every_file_that_a_document_links_to_exists() {
+    let mut missing = Vec::new();
+    for name in files().into_iter().filter(|name| name.ends_with(".md")) {
+        let folder = root().join(&name).parent().map(Path::to_path_buf).unwrap_or_default();
+        for link in links_of(&text_of(&name).unwrap_or_default()) {
+            if !folder.join(link).exists() {
+                missing.push(format!("{name}: {link}"));
+            }
+        }
+    }
+    none("links to nothing", &missing);
+}
+
+/// A promise is shown by its test. One that was renamed, or lost in a merge, shows nothing.
+#[test]
+fn every_test_that_a_document_names_exists() {
+    let (documents, code): (Vec<String>, Vec<String>) = files()
+        .into_iter()
+        .filter(|name| name.ends_with(".md") || name.ends_with(".rs"))
+        .partition(|name| name.ends_with(".md"));
+    let code: String = code.iter().filter_map(|name| text_of(name)).collect();
+    let mut missing = Vec::new();
+    for name in documents {
+        for test in tests_named_in(&text_of(&name).unwrap_or_default()) {
+            if !code.contains(&format!("fn {test}(")) {
+                missing.push(format!("{name}: {test}"));
+            }
+        }
+    }
+    none("tests that do not exist", &missing);
+}
+
 /// Plugins and fixtures share a target folder, so that the standard library is compiled once where
 /// it is built from source. Another profile would compile it once more, in every clone.
 #[test]
@@ -436,4 +487,12 @@ fn named_recipes_are_found() {
         recipes_named_in("`./just run --listen x`, ./just test. ./just --list"),
         ["run", "test"]
     );
+}
+
+#[test]
+fn links_and_named_tests_are_found() {
+    let text = "[a](b.md#c), [d](https://e), [f](#g), `a_test_that_shows_it`, `a_b_c`, \
+                `conductor_a_metric_of_it_total`";
+    assert_eq!(links_of(text), ["b.md"]);
+    assert_eq!(tests_named_in(text), ["a_test_that_shows_it"]);
 }

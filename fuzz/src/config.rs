@@ -25,6 +25,10 @@ static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
 /// One input: the three files and `.env`, with a zero byte between each two. Whether it
 /// is valid.
 pub fn run(input: &[u8]) -> bool {
+    // What stands in a file is no secret: a search finds the values by what they are compared with.
+    if SECRETS.iter().any(|(_, secret)| contains(input, secret)) {
+        return false;
+    }
     let folder = FOLDER.path();
     let mut parts = input.split(|byte| *byte == BETWEEN);
     for file in [config::PLUGINS_FILE, config::TENANTS_FILE, config::CHANNELS_FILE] {
@@ -51,4 +55,8 @@ pub fn run(input: &[u8]) -> bool {
     // Nobody has changed anything.
     assert!(config::diff(&first.config, &second.config).is_empty());
     first.problems.is_empty()
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }

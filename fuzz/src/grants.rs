@@ -43,7 +43,7 @@ fn covers(pattern: &str, url: &Url) -> bool {
     let Some((scheme, rest)) = pattern.split_once("://") else { return false };
     let (host, port) = match rest.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port.to_owned()),
-        _ => (rest, String::from(if scheme == "https" { "443" } else { "80" })),
+        _ => (rest, String::from(if matches!(scheme, "https" | "wss") { "443" } else { "80" })),
     };
     let name = url.host_str().unwrap_or_default();
     let host_ok = match host.strip_prefix('*') {

@@ -86,13 +86,17 @@ pub fn run(input: &[u8]) -> bool {
     if let Ok(content_type) = HeaderValue::from_str(content_type) {
         request.headers_mut().insert(http::header::CONTENT_TYPE, content_type);
     }
+    // What the request says by itself is no secret: a search finds the values by what they are compared
+    // with.
+    let written = all_of(&request);
+    if [HERE, ELSEWHERE].iter().any(|secret| input.contains(secret) || contains(&written, secret)) {
+        return false;
+    }
     let to_here = request.uri().host() == Some("here.example");
     match rig.door.rehearse(request) {
         Ok(sent) => {
             assert!(to_here, "sent to {}", sent.uri());
-            let mut all = sent.uri().to_string().into_bytes();
-            all.extend(sent.headers().values().flat_map(|value| value.as_bytes().to_vec()));
-            all.extend_from_slice(sent.body());
+            let all = all_of(&sent);
             assert!(!contains(&all, ELSEWHERE), "a secret went where it is not granted");
             for left in [&rig.here, &rig.elsewhere, &rig.basic] {
                 assert!(!contains(&all, left), "a placeholder was left in");
@@ -108,6 +112,15 @@ pub fn run(input: &[u8]) -> bool {
             false
         }
     }
+}
+
+/// All that a request says, in parts that do not touch.
+fn all_of(request: &Request<Bytes>) -> Vec<u8> {
+    let uri = request.uri().to_string();
+    let values = request.headers().values().map(HeaderValue::as_bytes);
+    let parts: Vec<_> =
+        [uri.as_bytes()].into_iter().chain(values).chain([&request.body()[..]]).collect();
+    parts.join(&b'\n')
 }
 
 fn contains(bytes: &[u8], text: &str) -> bool {

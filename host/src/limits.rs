@@ -463,6 +463,9 @@ pub const FAIRNESS_QUANTUM: usize = 16;
 /// Of so many turns of a tenant's channels one goes to the channel that has waited longest, whatever
 /// is more urgent: often enough that nothing stands still, seldom enough that urgent is urgent.
 pub const TENANT_TURNS: usize = 4;
+/// Of so many jobs of a lane one is the one that has been due longest, whatever is more urgent. Less
+/// often than among channels: inside one an alarm's delay is a message's, and not a whole turn.
+pub const LANE_TURNS: usize = 8;
 /// The ceiling of `limits.weight`: a hundred times the share of a tenant that says nothing.
 pub const WEIGHT_MAX: u32 = 100;
 /// A lease outlives the longest call by this much, so that a slow settle is not a lost lease.

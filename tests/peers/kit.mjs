@@ -18,6 +18,7 @@ const conductor = process.env.CONDUCTOR_BIN
 const caches = process.env.XDG_CACHE_HOME ?? path.join(os.homedir(), ".cache");
 const tenant = "019aa7c4-5e00-7c3a-9b51-3f6de1d0c0de";
 
+let unreachable = false;
 const counts = { passed: 0, failed: 0, skipped: 0 };
 const processes = new Set();
 const servers = new Set();
@@ -73,19 +74,28 @@ export async function peer(name, run) {
 export const have = (program) =>
     spawnSync("sh", ["-c", `command -v ${program}`], { stdio: "ignore" }).status === 0;
 
-// A package from npm, installed once and whole or not at all; its scripts do not run.
+// Loaded before a program, this has it listen here alone, whatever it asks for.
+export const loopback = String(new URL("./loopback.mjs", import.meta.url));
+
+// A package from npm, installed once and whole or not at all; its scripts do not run. A registry that
+// does not answer is waited for once and not long: what needs it is skipped then.
 export function npm(name, version) {
     const target = path.join(caches, "conductor/peers", `${name.split("/").pop()}-${version}`);
     const inside = path.join(target, "node_modules", name);
     if (fs.existsSync(inside)) return inside;
+    if (unreachable) return undefined;
     console.error(`peers: installing ${name} ${version} (once)`);
     fs.mkdirSync(path.dirname(target), { recursive: true });
     const fresh = fs.mkdtempSync(path.join(path.dirname(target), ".new."));
     const done = spawnSync("npm", ["install", "--prefix", fresh, "--ignore-scripts", "--no-audit",
-        "--no-fund", "--silent", `${name}@${version}`], { stdio: ["ignore", "inherit", "inherit"] });
-    if (done.status === 0) fs.renameSync(fresh, target);
+        "--no-fund", "--loglevel", "error", "--fetch-retries", "1", "--fetch-timeout", "30000",
+        `${name}@${version}`], { stdio: ["ignore", "ignore", "inherit"], timeout: 60_000 });
+    if (done.signal) console.error("peers: npm got no answer within a minute");
+    // Another run may have been first.
+    if (done.status === 0 && !fs.existsSync(target)) fs.renameSync(fresh, target);
     fs.rmSync(fresh, { recursive: true, force: true });
-    return done.status === 0 ? inside : undefined;
+    unreachable = done.status !== 0;
+    return unreachable ? undefined : inside;
 }
 
 // A virtual environment with a package from PyPI, made once and whole or not at all; answers its bin.
@@ -232,9 +242,16 @@ ${options}
 attempts = 2
 first_ms = 100
 `);
-    const program = await start(conductor, ["serve", "--config-dir", folder, "--data-dir",
-        path.join(folder, "data"), "--listen", "127.0.0.1:0", "--store", "memory"],
-    /listening on (http:\/\/127\.0\.0\.1:\d+)/, env);
+    const data = path.join(folder, "data");
+    const serve = () => start(conductor, ["serve", "--config-dir", folder, "--data-dir", data, "--listen",
+        "127.0.0.1:0", "--store", "memory"], /listening on (http:\/\/127\.0\.0\.1:\d+)/, env);
+    lendCompiled(compiled, path.join(data, "compiled"));
+    // A channel is tried before it is taken, with a second for its health: a busy machine may need two.
+    const program = await serve().catch((error) => {
+        if (!/`health` failed: timeout/.test(error.message)) throw error;
+        return serve();
+    });
+    lendCompiled(path.join(data, "compiled"), compiled);
     const url = program.match[1];
     return {
         program,
@@ -251,6 +268,20 @@ first_ms = 100
             return { http: response.status, ...await response.json() };
         },
     };
+}
+
+// Copies what one conductor has compiled for the next one: each has its own data, and a plugin takes
+// seconds. Only the owner may write there, or it would not be used.
+const compiled = path.join(work, "compiled");
+function lendCompiled(from, to) {
+    for (const entry of fs.existsSync(from) ? fs.readdirSync(from, { withFileTypes: true }) : []) {
+        if (entry.isDirectory()) {
+            lendCompiled(path.join(from, entry.name), path.join(to, entry.name));
+        } else if (!fs.existsSync(path.join(to, entry.name))) {
+            fs.mkdirSync(to, { recursive: true, mode: 0o700 });
+            fs.copyFileSync(path.join(from, entry.name), path.join(to, entry.name));
+        }
+    }
 }
 
 // A secret in a file of its own: a value may have lines.
@@ -275,3 +306,8 @@ export async function post(url, body, headers = {}) {
     });
     return response.status;
 }
+
+export const ask = async (url, options = {}) => {
+    const response = await fetch(url, options);
+    return { status: response.status, body: await response.json().catch(() => undefined) };
+};

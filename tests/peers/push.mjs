@@ -10,7 +10,7 @@ import http2 from "node:http2";
 import path from "node:path";
 
 import {
-    check, fail, finish, freePort, front, have, host, json, letters, listen, npm, peer, post, prism,
+    check, fail, finish, freePort, front, have, host, json, letters, listen, peer, post, prism,
     skip, specs, start, work,
 } from "./kit.mjs";
 
@@ -98,50 +98,6 @@ await peer("pagerduty", async (name) => {
     mock.scripted.push({ status: 400, body: { status: "invalid event", message: "Event object is invalid",
         errors: ["Length of 'routing_key' is incorrect (should be 32 characters)"] } });
     check("pagerduty: a wrong key", (await it.notify({})).code, "invalid_routing_key");
-});
-
-// --- Twilio: a stateful emulator ---------------------------------------------------------------
-
-await peer("sms-twilio", async (name) => {
-    const package_ = npm("emulate", "0.8.0");
-    if (!package_) return skip(name, "npm cannot install emulate@0.8.0: see what it says above");
-    const port = await freePort();
-    const main = json(path.join(package_, "package.json")).bin;
-    await start(process.execPath, [path.join(package_, main.emulate ?? main), "start", "--service", "twilio",
-        "--port", String(port)], new RegExp(`${port}`), { NO_COLOR: "1" });
-    const mock = await front(`http://127.0.0.1:${port}`);
-    const account = `AC${"0".repeat(32)}`;
-    const options = (more) => `api_base = "${mock.url}"\naccount_sid = "${account}"\n${more}`;
-    const sender = 'from = "+15551234567"';
-    const channel = (more, token = "twilio_test_auth_token") => host("sms-twilio", {
-        hosts: [mock.url], secrets: { AUTH_TOKEN: token }, options: options(more),
-    });
-    const it = await channel(sender);
-    const sent = await it.notify({ targetId: "+15550002222", title: "db-1", message: "50 % & more é😀" });
-    check("twilio: a message is queued", [sent.status, /^SM[0-9a-f]{32}$/.test(sent.providerId)],
-        ["delivered", true]);
-    const basic = Buffer.from(`${account}:twilio_test_auth_token`).toString("base64");
-    const list = await (await fetch(`${mock.url}/2010-04-01/Accounts/${account}/Messages.json`, {
-        headers: { authorization: `Basic ${basic}` },
-    })).json();
-    const kept = list.messages.find(({ sid }) => sid === sent.providerId);
-    check("twilio: and reads back as it was written", [kept?.to, kept?.from, kept?.body],
-        ["+15550002222", "+15551234567", "db-1\n50 % & more é😀"]);
-    check("twilio: its health asked for the account",
-        mock.seen.some(({ method, url, status }) => method === "GET" && url.endsWith(`${account}.json`) && status === 200), true);
-    check("twilio: 1,601 characters are not sent", (await it.notify({
-        targetId: "+15550002222", message: letters(1601),
-    })).http, 400);
-    mock.scripted.push({ status: 429, headers: { "retry-after": "1" }, body: { code: 20429, message: "Too Many Requests", status: 429 } });
-    check("twilio: too many requests, and then not", (await it.notify({ targetId: "+15550002222" })).status, "delivered");
-    mock.scripted.push({ status: 400, body: { code: 21610, message: "Attempt to send to unsubscribed recipient", status: 400 } });
-    check("twilio: somebody who said STOP", (await it.notify({ targetId: "+15550002222" })).code, "21610");
-    const stranger = await channel('from = "+15550009999"');
-    check("twilio: a sender of somebody else's", (await stranger.notify({ targetId: "+15550002222" })).code, "21606");
-    const wrong = await channel(sender, "wrong");
-    check("twilio: a wrong token", (await wrong.notify({ targetId: "+15550002222" })).code, "20003");
-    const keyed = await channel(`api_key_sid = "SK${"0".repeat(32)}"\n${sender}`, "twilio_test_api_secret");
-    check("twilio: an API key", (await keyed.notify({ targetId: "+15550002222" })).status, "delivered");
 });
 
 // --- WhatsApp: Prism over Meta's own description -----------------------------------------------

@@ -19,19 +19,20 @@ pub(super) struct Verdict {
     /// One sentence.
     pub(super) detail: Option<String>,
     pub(super) next: Next,
+    /// Whether the attempt is one of those that the policy allows, whatever happens next.
+    pub(super) counts: bool,
 }
 
 /// What happens next.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) enum Next {
     Delivered,
-    /// `counts`: whether the attempt is one of those that the policy allows.
-    Retry {
-        due: UnixMs,
-        counts: bool,
-    },
+    Retry { due: UnixMs },
     Dead,
 }
+
+/// What happens next, and whether the attempt counts.
+type Then = (Next, bool);
 
 /// What the decision depends on besides the outcome.
 #[derive(Clone, Copy, Debug)]
@@ -67,30 +68,33 @@ const JITTER: f64 = 0.2;
 const QUARANTINE_REAR: Duration = Duration::from_secs(1);
 
 pub(super) fn decide(outcome: &Outcome, case: &Case) -> Verdict {
-    let verdict = |word, problem: Option<&crate::sandbox::Problem>, next| Verdict {
+    const DELIVERED: Then = (Next::Delivered, true);
+    const DEAD: Then = (Next::Dead, true);
+    let verdict = |word, problem: Option<&crate::sandbox::Problem>, (next, counts): Then| Verdict {
         word,
         code: problem.map(|problem| problem.code.clone()),
         detail: problem.map(|problem| problem.detail.clone()),
         next,
+        counts,
     };
     match outcome {
         Outcome::Delivered { accepted_only, .. } => {
             let word = if *accepted_only { "accepted" } else { "delivered" };
-            verdict(word, None, Next::Delivered)
+            verdict(word, None, DELIVERED)
         }
-        Outcome::Rejected(problem) => verdict("rejected", Some(problem), Next::Dead),
+        Outcome::Rejected(problem) => verdict("rejected", Some(problem), DEAD),
         Outcome::Misconfigured(problem) => {
             // Whoever stopped the channel has told its caller. A probe only found out that nothing
             // has changed, and waits with the others.
             let next = match case.probe {
                 true => again(case, Some(limits::MISCONFIGURED_PROBE)),
-                false => Next::Dead,
+                false => DEAD,
             };
             verdict("misconfigured", Some(problem), next)
         }
         // The target in the notification is the caller's; the new one is in the record for them.
         Outcome::Moved { problem, target } => {
-            let mut moved = verdict("moved", Some(problem), Next::Dead);
+            let mut moved = verdict("moved", Some(problem), DEAD);
             moved.detail = Some(format!("{} The target is now {target}", problem.detail));
             moved
         }
@@ -100,38 +104,39 @@ pub(super) fn decide(outcome: &Outcome, case: &Case) -> Verdict {
         Outcome::Unknown(problem) => {
             let next = match may_repeat(&case.policy, case.deduplicates) {
                 true => again(case, None),
-                false => Next::Dead,
+                false => DEAD,
             };
             verdict("unknown", Some(problem), next)
         }
-        Outcome::Fault(fault) => Verdict {
-            word: match fault.kind {
+        Outcome::Fault(fault) => {
+            let word = match fault.kind {
                 FaultKind::Timeout => "timeout",
                 FaultKind::Cpu | FaultKind::Memory | FaultKind::Stack | FaultKind::HostCall => {
                     "limit"
                 }
                 FaultKind::Trap | FaultKind::Start => "crashed",
                 FaultKind::HostMemory => "unavailable",
-            },
-            code: Some(fault.kind.as_str().to_owned()),
-            detail: Some(match case.poison {
-                false => fault.detail.clone(),
-                true => format!(
-                    "{}; it did so {} times while the channel's other messages got through",
-                    fault.detail,
-                    limits::POISON_FAULTS
-                ),
-            }),
-            next: match case.poison {
-                true => Next::Dead,
+            };
+            let (next, counts) = match case.poison {
+                true => DEAD,
                 false if fault.kind == FaultKind::HostMemory => {
                     again(case, Some(limits::GUEST_MEMORY_PAUSE))
                 }
                 // The attempt was the host's question and costs the message nothing. It comes back
                 // a little later than the others, so that it is not the next to be asked.
                 false => again(case, case.quarantined_for.map(|left| left + QUARANTINE_REAR)),
-            },
-        },
+            };
+            let detail = match case.poison {
+                false => fault.detail.clone(),
+                true => format!(
+                    "{}; it did so {} times while the channel's other messages got through",
+                    fault.detail,
+                    limits::POISON_FAULTS
+                ),
+            };
+            let code = Some(fault.kind.as_str().to_owned());
+            Verdict { word, code, detail: Some(detail), next, counts }
+        }
     }
 }
 
@@ -146,15 +151,15 @@ pub(super) const fn may_repeat(policy: &RetryPolicy, deduplicates: bool) -> bool
 
 /// The next attempt, unless there is none left or no time for it.
 ///
-/// Where the provider says when to come back, it has not tried and the attempt does not count; time
-/// is the bound then. The host's own pause grows nevertheless, in case the provider always says "at
+/// Where the provider says when to come back, it has not tried and the attempt does not count, not
+/// even if it is the last; time is the bound then. The host's own pause grows nevertheless, in case the provider always says "at
 /// once".
-fn again(case: &Case, asked: Option<Duration>) -> Next {
+fn again(case: &Case, asked: Option<Duration>) -> Then {
     let policy = &case.policy;
     let asked = asked.filter(|asked| !asked.is_zero());
     let counts = asked.is_none();
     if counts && case.tries.saturating_add(1) >= policy.attempts {
-        return Next::Dead;
+        return (Next::Dead, counts);
     }
     let (before, cap) = match counts {
         true => (case.tries, policy.cap),
@@ -179,9 +184,9 @@ fn again(case: &Case, asked: Option<Duration>) -> Next {
         || case.expires.is_some_and(too_late)
         || case.budget_end.is_some_and(too_late)
     {
-        return Next::Dead;
+        return (Next::Dead, counts);
     }
-    Next::Retry { due, counts }
+    (Next::Retry { due }, counts)
 }
 
 #[cfg(test)]
@@ -225,7 +230,7 @@ mod tests {
 
     fn due(verdict: &Verdict) -> Option<i64> {
         match verdict.next {
-            Next::Retry { due, .. } => Some(due.0),
+            Next::Retry { due } => Some(due.0),
             _ => None,
         }
     }
@@ -311,12 +316,19 @@ mod tests {
     fn a_wait_that_was_asked_for_costs_no_attempt_and_ends_with_the_time() {
         let last = Case { attempt: 500, tries: 9, ..case() };
         let verdict = decide(&retry_after(60_000), &last);
-        assert!(matches!(verdict.next, Next::Retry { counts: false, .. }), "{verdict:?}");
+        assert!(due(&verdict).is_some() && !verdict.counts, "{verdict:?}");
         let own = due(&decide(&retry_after(1), &last)).unwrap() - last.now.0;
         assert_eq!(Duration::from_millis(own.unsigned_abs()), limits::RETRY_ASKED_CAP);
         assert_eq!(decide(&retry_after(0), &last).next, Next::Dead, "\"at once\" is no wait");
         let over = Case { now: UnixMs(0).after(last.policy.span), ..last };
-        assert_eq!(decide(&retry_after(60_000), &over).next, Next::Dead);
+        let verdict = decide(&retry_after(60_000), &over);
+        assert_eq!(
+            (verdict.next, verdict.counts),
+            (Next::Dead, false),
+            "the provider has not tried"
+        );
+        let verdict = decide(&failed(), &over);
+        assert_eq!((verdict.next, verdict.counts), (Next::Dead, true));
     }
 
     #[test]
@@ -372,7 +384,8 @@ mod tests {
         assert_eq!((poison.word, poison.next), ("crashed", Next::Dead));
         let minute = Duration::from_mins(1);
         let last = Case { tries: 9, quarantined_for: Some(minute), ..case() };
-        let Next::Retry { due, counts: false } = decide(&fault, &last).next else { panic!() };
-        assert!(due.since(last.now) > minute, "it stands behind the others");
+        let verdict = decide(&fault, &last);
+        let due = UnixMs(due(&verdict).unwrap());
+        assert!(due.since(last.now) > minute && !verdict.counts, "it stands behind the others");
     }
 }

@@ -293,20 +293,20 @@ impl Ring {
         turns
     }
 
-    /// What came of a turn: so many jobs were leased of those that it allowed, the least urgent of
-    /// them of this priority.
+    /// What came of a turn: so many jobs were leased of those that it allowed, and when the last of them
+    /// was, nothing more urgent than this was due.
     pub(super) fn leased(
         &mut self,
         turn: &Turn,
         used: usize,
-        least_urgent: Option<Priority>,
+        most_urgent: Option<Priority>,
         now: UnixMs,
     ) {
         let Some(state) = self.lanes.get_mut(&turn.lane) else { return };
         state.in_flight = state.in_flight.saturating_sub(turn.max.saturating_sub(used));
-        // The most urgent were leased: what is left is as urgent as the last of them at most. If that
-        // is all, nothing more is due. Work that comes, or came in this moment, is hinted at again.
-        state.due = least_urgent.filter(|_| used >= turn.max);
+        // The most urgent were leased: what is left is as urgent as that at most. If these are all,
+        // nothing more is due. Work that comes, or came in this moment, is hinted at again.
+        state.due = most_urgent.filter(|_| used >= turn.max);
         if state.due.is_none()
             && let Some(tenant) = self.tenants.get_mut(&turn.lane.tenant)
             && tenant.ready.is_empty()

@@ -174,8 +174,8 @@ impl Scheduler {
         let now = self.starter.dispatch.clock.now();
         for turn in turns {
             let of_turn = leased.iter().filter(|leased| leased.lane == turn.lane);
-            let least_urgent = of_turn.clone().map(|leased| leased.token.priority).max();
-            self.ring.leased(turn, of_turn.count(), least_urgent, now);
+            let left = of_turn.clone().map(|leased| leased.most_urgent).max();
+            self.ring.leased(turn, of_turn.count(), left, now);
         }
         self.in_flight += leased.len();
         for leased in leased {

@@ -115,7 +115,7 @@ impl Settler {
             End::Waits { until } => Decided::release(*until),
             End::Hopeless { word, code, detail } => {
                 let (code, detail) = (Some(String::from(*code)), Some(detail.clone()));
-                let verdict = Verdict { word, code, detail, next: Next::Dead };
+                let verdict = Verdict { word, code, detail, next: Next::Dead, counts: true };
                 self.written(&completed, verdict, None)
             }
             End::Misconfigured { code, detail, probe } => {
@@ -168,7 +168,7 @@ impl Settler {
             detail: verdict.detail.as_deref().map(short),
             provider_id,
             digest: report.map(|report| Arc::clone(&report.digest_text)),
-            counts: !matches!(verdict.next, Next::Retry { counts: false, .. }),
+            counts: verdict.counts,
         };
         tell_log(completed, &attempt, verdict.next);
         let (outcome, ending) = match verdict.next {
@@ -176,7 +176,7 @@ impl Settler {
                 let provider_id = attempt.provider_id.clone();
                 (store::Outcome::Delivered, Some(Ending::Delivered { provider_id }))
             }
-            Next::Retry { due, counts } => (store::Outcome::Retry { due, counts }, None),
+            Next::Retry { due } => (store::Outcome::Retry { due, counts: verdict.counts }, None),
             Next::Dead => (store::Outcome::Dead, Some(dead(&attempt))),
         };
         let became = match verdict.next {
@@ -243,7 +243,7 @@ fn tell_log(completed: &Completed, attempt: &Attempt, next: Next) {
             notification = %id, tenant = %lane.tenant, channel = %lane.channel, attempt = number,
             took_ms = attempt.took_ms, "delivered"
         ),
-        Next::Retry { due, .. } => tracing::warn!(
+        Next::Retry { due } => tracing::warn!(
             notification = %id, tenant = %lane.tenant, channel = %lane.channel, attempt = number,
             outcome, code, next = due.rfc3339(), "not delivered, will be tried again: {detail}"
         ),

@@ -230,7 +230,8 @@ impl HostPattern {
         let fail = |why| HostPatternError::origin(url, why);
         let parsed = Url::parse(url).map_err(|_| fail("it is not a URL"))?;
         let origin = parsed.origin();
-        if !origin.is_tuple() {
+        // A blob has the origin of the URL inside it, and no host of its own.
+        if !origin.is_tuple() || !parsed.has_host() {
             return Err(fail("it has no host"));
         }
         origin.ascii_serialization().parse()
@@ -364,5 +365,6 @@ mod tests {
             "http://localhost:81"
         );
         assert!(HostPattern::origin_of("mailto:a@b").is_err());
+        assert!(HostPattern::origin_of("blob:http://localhost:81/x").is_err());
     }
 }

@@ -14,10 +14,15 @@ use crate::limits;
 /// punycode) into the form that a request holds.
 ///
 /// # Errors
-/// When it is no http(s) URL or too long.
+/// When it is no URL with a host, or too long. Which schemes may leave is the door's to say, which keeps
+/// count of what it refuses.
 pub fn parse_url(text: &str) -> Result<Uri, FetchError> {
     check_url_length(text.len())?;
     let url = Url::parse(text).map_err(|_| malformed("the URL is not valid"))?;
+    // "f:x@host:1" is a scheme and a path to a browser, and a host with a user to others.
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(malformed("the URL has no host").into());
+    }
     let uri = url.as_str().parse();
     uri.map_err(|_| FetchError::Invalid(String::from("the URL is not valid")))
 }

@@ -13,6 +13,7 @@ mod ordering;
 mod purge;
 mod queue;
 mod reading;
+mod turns;
 
 /// Makes a test for each engine out of each function.
 macro_rules! for_each_engine {

@@ -27,6 +27,7 @@ mod hints;
 mod lost;
 pub mod memory;
 pub mod sqlite;
+mod turns;
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
@@ -190,6 +191,9 @@ pub struct Leased {
     pub expires: Option<UnixMs>,
     /// As it was accepted.
     pub payload: Bytes,
+    /// The most urgent priority of which a job of the lane was due when this one was taken: its own,
+    /// unless it went by age.
+    pub most_urgent: Priority,
 }
 
 /// How many jobs of a lane to lease.
@@ -219,8 +223,8 @@ pub struct Attempt {
     pub provider_id: Option<String>,
     /// Which file ran ("sha256:…"). The same text for all attempts of a plugin, and not copied.
     pub digest: Option<Arc<str>>,
-    /// Whether it is one of those that the retry policy allows. What is written is what the
-    /// [`Outcome`] says; here it is for reading.
+    /// Whether it is one of those that the retry policy allows. Of a retry, what its [`Outcome`] says
+    /// is written and not this.
     pub counts: bool,
 }
 
@@ -444,8 +448,10 @@ pub trait Store: Send + Sync + 'static {
     /// Accepts groups: each with all its children or not at all.
     async fn enqueue_groups(&self, groups: Vec<NewGroup>) -> Result<Vec<Enqueued>, StoreError>;
 
-    /// Takes due jobs, highest priority first and then the one due first, for `ttl`. Takes none
-    /// from lanes that are not in `wants`, and never waits for work. A job whose `expires` has
+    /// Takes due jobs, highest priority first and then the one due first, for `ttl`. When so many of a
+    /// lane in a row went ahead of one that had been due longer (`limits::LANE_TURNS`), the next is
+    /// the one that has been due longest; a restart begins to count anew. Takes none from lanes that
+    /// are not in `wants`, and never waits for work. A job whose `expires` has
     /// passed is leased like any other; the dispatcher ends it.
     async fn lease(&self, wants: Vec<Want>, ttl: Duration) -> Result<Vec<Leased>, StoreError>;
 

@@ -15,6 +15,7 @@ use super::{
     THIRD,
     ledger::{Kind, Ledger, Task},
     more::key_of,
+    ranges::{self, SWEPT},
 };
 use crate::kit::{KEY_A, TestHost};
 
@@ -83,6 +84,7 @@ impl Caller {
                 Task::Withdraw { id } => self.withdraw(id).await,
                 Task::Replay { id } => self.replay(id).await,
                 Task::Purge { id, asked } => self.purge(id, *asked).await,
+                Task::Sweep { slot } => self.sweep(*slot).await,
             };
             match done {
                 Done::Yes => {}
@@ -104,7 +106,10 @@ impl Caller {
     fn new_task(&mut self) -> Task {
         let kind = match self.chances.u8(0..100) {
             0..8 => return self.new_batch(),
-            8..34 => Kind::Plain,
+            8..10 => return Task::Sweep { slot: ranges::slot(self.chances.i64(0..24)) },
+            10..16 => Kind::Swept,
+            16..18 => Kind::Spared,
+            18..34 => Kind::Plain,
             34..43 => Kind::HandedOn,
             43..50 => Kind::Later,
             50..64 => Kind::Swapped,
@@ -130,6 +135,7 @@ impl Caller {
             Kind::Swapped => "versioned",
             Kind::HandedOn => "first",
             Kind::Ordered => "ordered",
+            Kind::Swept | Kind::Spared => SWEPT,
             _ => "webhook",
         };
         let mut body = match kind {
@@ -245,6 +251,26 @@ impl Caller {
             }
             Some((503, _)) | None => Done::NoAnswer,
             Some(other) => panic!("{id} was promised and is lost: {other:?}"),
+        }
+    }
+
+    /// Removes what is dead of a slot, page by page.
+    async fn sweep(&self, slot: i64) -> Done {
+        let mut cursor: Option<String> = None;
+        loop {
+            let body = ranges::request(slot, cursor.as_deref()).to_string();
+            let call = self.client.post(format!("{}/purge", self.url)).bearer_auth(KEY_A);
+            match answer_of(call.header("content-type", "application/json").body(body)).await {
+                Some((200, answer)) => {
+                    self.ledger.swept(&answer);
+                    match answer["nextCursor"].as_str() {
+                        Some(next) => cursor = Some(next.to_owned()),
+                        None => return Done::Yes,
+                    }
+                }
+                Some((503, _)) | None => return Done::NoAnswer,
+                Some(other) => panic!("{other:?}"),
+            }
         }
     }
 

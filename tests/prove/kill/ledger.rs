@@ -40,10 +40,14 @@ pub(super) enum Kind {
     Revived,
     /// Is rejected, and purged by its caller.
     Purged,
+    /// Is rejected, and purged with a range if it was accepted in one.
+    Swept,
+    /// Is delivered by the channel whose dead letters are purged by ranges.
+    Spared,
 }
 
 impl Kind {
-    pub(super) const ALL: [(Self, &'static str); 10] = [
+    pub(super) const ALL: [(Self, &'static str); 12] = [
         (Self::Plain, "plain"),
         (Self::Later, "later"),
         (Self::Swapped, "swapped"),
@@ -54,6 +58,8 @@ impl Kind {
         (Self::Ordered, "ordered"),
         (Self::Revived, "revived"),
         (Self::Purged, "purged"),
+        (Self::Swept, "swept"),
+        (Self::Spared, "spared"),
     ];
 
     pub(super) fn of(message: &str) -> Self {
@@ -73,8 +79,9 @@ impl Kind {
             | Self::Swapped
             | Self::Both
             | Self::Ordered
-            | Self::Revived => "delivered",
-            Self::Doomed | Self::HandedOn | Self::Purged => "dead",
+            | Self::Revived
+            | Self::Spared => "delivered",
+            Self::Doomed | Self::HandedOn | Self::Purged | Self::Swept => "dead",
             Self::Withdrawn => "cancelled",
         }
     }
@@ -93,6 +100,8 @@ pub(super) enum Task {
     Replay { id: String },
     /// Remove, once it was given up. `asked`: a call for it may have been answered to nobody.
     Purge { id: String, asked: bool },
+    /// Remove what was given up of the channel that is swept, of this slot.
+    Sweep { slot: i64 },
 }
 
 /// All that was asked and answered over all rounds.
@@ -104,6 +113,9 @@ pub(super) struct Ledger {
     /// Not asked yet, or not answered.
     open: Mutex<VecDeque<Task>>,
     repeated: AtomicUsize,
+    /// What purges of ranges said that they removed, and how many of them said nothing.
+    swept: AtomicUsize,
+    sweeps_unanswered: AtomicUsize,
 }
 
 impl Ledger {
@@ -123,6 +135,9 @@ impl Ledger {
 
     pub(super) fn unanswered(&self, task: Task) {
         self.repeated.fetch_add(1, Ordering::Relaxed);
+        if matches!(task, Task::Sweep { .. }) {
+            self.sweeps_unanswered.fetch_add(1, Ordering::Relaxed);
+        }
         self.later(task);
     }
 
@@ -130,6 +145,13 @@ impl Ledger {
     pub(super) fn accepted(&self, id: String, message: &str) {
         let before = self.accepted.lock().unwrap().insert(id.clone(), message.to_owned());
         assert!(before.is_none_or(|before| before == message), "{id} is two messages");
+    }
+
+    /// A range was purged, and this is the answer.
+    pub(super) fn swept(&self, answer: &Value) {
+        assert_eq!(answer["skipped"], 0, "{answer}");
+        let purged = usize::try_from(answer["purged"].as_u64().unwrap()).unwrap();
+        self.swept.fetch_add(purged, Ordering::Relaxed);
     }
 
     pub(super) fn summary(&self) -> String {
@@ -153,7 +175,11 @@ impl Ledger {
         let listed = listing(host).await;
         let taken = receiver.taken();
 
-        let purged = take_out(&mut accepted, Kind::Purged);
+        let mut purged = take_out(&mut accepted, Kind::Purged);
+        found.purged(host, &purged, &listed).await;
+        let swept = take_out(&mut accepted, Kind::Swept);
+        let told = [&self.swept, &self.sweeps_unanswered].map(|it| it.load(Ordering::Relaxed));
+        purged.extend(found.swept(host, swept, &mut accepted, &listed, told.into()).await);
         let both = take_out(&mut accepted, Kind::Both);
         let branches = found.both(host, &both, &listed, &taken).await;
         let accepted = first_of_each(host, accepted).await;
@@ -173,7 +199,6 @@ impl Ledger {
             found.one(message, &answer.json, &listed[id], &taken);
         }
         found.ordered(&listed, &accepted, &receiver.order());
-        found.purged(host, &purged, &listed).await;
         found.handed_on(host, &listed, &accepted, &taken).await;
         found.told(&listed, &accepted, &purged, &taken);
         found.repeated = self.repeated.load(Ordering::Relaxed);
@@ -265,18 +290,22 @@ pub(super) struct Found {
     pub(super) ordered: usize,
     revived: usize,
     pub(super) purged: usize,
+    /// Purged by ranges, and dead in the same channel and outside of each range.
+    pub(super) swept: usize,
+    pub(super) beside: usize,
 }
 
 impl fmt::Display for Found {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { ids, repeated, interrupted, failures, twice, handed_on, told, .. } = self;
-        let Self { both, ordered, revived, purged, .. } = self;
+        let Self { both, ordered, revived, purged, swept, beside, .. } = self;
         write!(
             formatter,
             "{ids} acknowledged ids, 0 lost, {repeated} calls repeated after a kill, {failures} \
              failed attempts, {interrupted} attempts interrupted, {twice} delivered twice (same \
              key), {handed_on} taken over by another channel, {both} to two channels, {ordered} in \
-             the order of their keys, {revived} replayed, {purged} purged, {told} callbacks"
+             the order of their keys, {revived} replayed, {purged} purged, {swept} purged by ranges \
+             ({beside} beside them kept), {told} callbacks"
         )
     }
 }
@@ -293,6 +322,7 @@ impl Found {
         let path = match kind {
             Kind::HandedOn => "/first",
             Kind::Ordered => "/ordered",
+            Kind::Swept | Kind::Spared => "/swept",
             _ => "/hook",
         };
         let taken = taken.get(&format!("{path} {message}"));
@@ -311,7 +341,7 @@ impl Found {
                 assert!(attempts.is_empty() && taken.is_none(), "it was taken back: {detail}");
                 return;
             }
-            Kind::Doomed | Kind::HandedOn => "rejected",
+            Kind::Doomed | Kind::HandedOn | Kind::Swept => "rejected",
             _ => "delivered",
         };
         assert_eq!(attempts.last().unwrap()["outcome"], last, "{detail}");

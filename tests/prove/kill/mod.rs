@@ -1,6 +1,6 @@
 //! `kill -9` at random moments, under load, with retries, timed notifications, cancellations,
-//! batches, several channels, ordering keys, fallbacks, callbacks, replays, purges, reloads and plugin
-//! swaps going on, on one data folder all the time.
+//! batches, several channels, ordering keys, fallbacks, callbacks, replays, purges of one and of ranges,
+//! reloads and plugin swaps going on, on one data folder all the time.
 //!
 //! The callers do what a careful caller does: each notification has an idempotency key of its own,
 //! and whoever gets no answer asks again with it after the restart. So in the end there must be
@@ -10,6 +10,7 @@
 mod callers;
 mod ledger;
 mod more;
+mod ranges;
 mod receiver;
 
 use std::{
@@ -33,7 +34,7 @@ const SECOND: &str = "second";
 /// The other one of two channels.
 const THIRD: &str = "third";
 /// How many channels there are.
-const CHANNELS: usize = 6;
+const CHANNELS: usize = 7;
 const CALLBACKS: &str = "@callbacks";
 
 /// How long the queue may take to run empty at the end.
@@ -56,6 +57,7 @@ fn folder(receiver: &Receiver) -> Folder {
         (SECOND, "second", ""),
         (THIRD, "third", ""),
         ("ordered", "ordered", ""),
+        (ranges::SWEPT, "swept", ""),
     ] {
         let options = format!("[channel.options]\nurl = \"{origin}/{path}\"\nunsigned = true");
         folder.channel("webhook", &format!("name = \"{name}\"\n{more}{options}\n{retry}"));
@@ -94,6 +96,7 @@ async fn what_was_acknowledged_survives_kill_9_and_ends_once_in_the_right_state(
     let mut chances = settings::chances("kill -9");
     let receiver = Receiver::start(chances.fork()).await;
     let ledger = Arc::new(Ledger::default());
+    let begin = ranges::slot(0);
     let folder = folder(&receiver);
     let channels = folder.channels.clone();
     let mut host = TestHost::start(folder).await;
@@ -124,6 +127,7 @@ async fn what_was_acknowledged_survives_kill_9_and_ends_once_in_the_right_state(
     let stop = Arc::new(AtomicBool::new(true));
     Callers::start(&host, &ledger, &stop, &mut chances).stopped().await;
     drained(&host).await;
+    ranges::sweep_all(&host, &ledger, begin).await;
     let found = ledger.reconcile(&host, &receiver, rounds).await;
     let audit = conductor(&host).args(["audit", "--verify"]).output().unwrap();
     assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stderr));

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
-
 use super::{
     THIRD,
     ledger::{Found, Kind, Listed},
+    ranges::{gone, trail},
     receiver::Taken,
 };
-use crate::kit::{KEY_ADMIN, TestHost};
+use crate::kit::TestHost;
 
 impl Found {
     /// A parent with a notification of each channel, both delivered. Gives their ids.
@@ -78,38 +77,16 @@ impl Found {
         self.ordered = place.len();
     }
 
-    /// What was purged is gone, and the trail knows that it was there and who removed it.
+    /// What was purged by its id.
     pub(super) async fn purged(
         &mut self,
         host: &TestHost,
         purged: &BTreeMap<String, String>,
         listed: &BTreeMap<String, Listed>,
     ) {
-        let mut events: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let mut after = 0;
-        loop {
-            let path = format!("/admin/audit?after={after}");
-            let page = host.call("GET", &path).key(KEY_ADMIN).send().await;
-            assert_eq!(page.status, 200, "{page:?}");
-            let Some(last) = page.text.lines().last() else { break };
-            after = serde_json::from_str::<Value>(last).unwrap()["seq"].as_i64().unwrap();
-            for line in page.text.lines() {
-                let line: Value = serde_json::from_str(line).unwrap();
-                if let Some(id) =
-                    line["notification"].as_str().filter(|id| purged.contains_key(*id))
-                {
-                    let kind = line["kind"].as_str().unwrap().to_owned();
-                    events.entry(id.to_owned()).or_default().push(kind);
-                }
-            }
-        }
+        let mut trail = trail(host, &purged.keys().collect()).await;
         for (id, message) in purged {
-            assert!(!listed.contains_key(id), "{message} is listed");
-            let gone = host.notification(id).await;
-            assert_eq!(gone.status, 404, "{message} is there: {gone:?}");
-            let mut kinds = events.remove(id).unwrap_or_default();
-            kinds.retain(|kind| kind != "lost" && kind != "retrying");
-            assert_eq!(kinds, ["accepted", "dead", "purged"], "{message}");
+            gone(host, (id, message), listed, &mut trail).await;
             self.purged += 1;
         }
     }

@@ -109,7 +109,7 @@ async fn take(
     let status = match kind {
         // A callback's own pauses are longer than a test; what fails here is tested elsewhere.
         None => StatusCode::NO_CONTENT,
-        Some(Kind::Doomed | Kind::Purged) => StatusCode::UNPROCESSABLE_ENTITY,
+        Some(Kind::Doomed | Kind::Purged | Kind::Swept) => StatusCode::UNPROCESSABLE_ENTITY,
         // Its first series; a replay comes with another key.
         Some(Kind::Revived) if shared.is_first_key(&format!("{} {what}", uri.path()), &headers) => {
             StatusCode::UNPROCESSABLE_ENTITY

@@ -80,6 +80,7 @@ fn completed(channel: &str, envelope: &Envelope) -> Completed {
         created: UnixMs(0),
         expires: Some(UnixMs(9_000_000)),
         payload: envelope.encode(),
+        most_urgent: Priority::Normal,
     };
     Completed {
         leased,

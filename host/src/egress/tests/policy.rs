@@ -164,7 +164,8 @@ async fn a_url_that_is_not_plain_http_is_invalid() {
         let error = door.fetch(request, LONG).await.unwrap_err();
         assert!(matches!(error, FetchError::Invalid(_)), "{url}: {error:?}");
     }
-    for url in ["", "x", "http://", "http://a b/"] {
+    // The last two would be a host with a user, were they taken for something else than a URL.
+    for url in ["", "x", "http://", "http://a b/", "f:///x", "f:@:", "f:x@here.example:443"] {
         assert!(parse_url(url).is_err(), "{url}");
     }
     assert_eq!(

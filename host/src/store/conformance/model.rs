@@ -14,7 +14,7 @@ use crate::{
     clock::{Clock, UnixMs},
     ids::NotificationId,
     store::{
-        Enqueued, Event, EventQuery, Idempotency, Lane, Leased, ListQuery, NewGroup,
+        Attempt, Enqueued, Event, EventQuery, Idempotency, Lane, Leased, ListQuery, NewGroup,
         NewNotification, Outcome, Page, ParentStatus, Priority, Ready, Row, Settle, Settled, State,
         Status, Store, Want, memory::MemoryStore, sqlite::SqliteStore,
     },
@@ -58,7 +58,7 @@ struct Follow {
 #[derive(Clone, Copy, Debug)]
 enum How {
     Delivered,
-    Dead,
+    Dead(bool),
     Retry(i64, bool),
     Release(i64),
 }
@@ -94,7 +94,7 @@ fn item() -> impl Strategy<Value = Item> {
 fn how() -> impl Strategy<Value = How> {
     prop_oneof![
         Just(How::Delivered),
-        Just(How::Dead),
+        any::<bool>().prop_map(How::Dead),
         (-100..2_000_i64, any::<bool>()).prop_map(|(ms, counts)| How::Retry(ms, counts)),
         (-100..2_000_i64).prop_map(How::Release),
     ]
@@ -146,13 +146,13 @@ fn priority(n: u8) -> Priority {
 /// A [`Leased`] as something to compare.
 type Told = (
     (crate::store::LeaseToken, NotificationId, Lane, u32, u32),
-    (Option<NotificationId>, UnixMs, Option<UnixMs>, Bytes),
+    (Option<NotificationId>, UnixMs, Option<UnixMs>, Bytes, Priority),
 );
 
 fn told(leased: &Leased) -> Told {
-    let Leased { token, id, lane, generation, tries, parent, created, expires, payload } =
-        leased.clone();
-    ((token, id, lane, generation, tries), (parent, created, expires, payload))
+    let Leased { token, id, lane, generation, tries, .. } = leased.clone();
+    let Leased { parent, created, expires, payload, most_urgent, .. } = leased.clone();
+    ((token, id, lane, generation, tries), (parent, created, expires, payload, most_urgent))
 }
 
 struct Walk {
@@ -292,6 +292,7 @@ impl Walk {
                 let all = self.both(async |store| store.totals().await.unwrap());
                 if all.sending == 0 {
                     self.open();
+                    self.memory.forget_turns();
                 }
             }
         }
@@ -307,10 +308,12 @@ impl Walk {
             .map(|(at, how, follow)| {
                 let after = |ms| UnixMs(now.0 + ms);
                 let (outcome, record) = match *how {
-                    How::Delivered => (Outcome::Delivered, Some("delivered")),
-                    How::Dead => (Outcome::Dead, Some("rejected")),
+                    How::Delivered => (Outcome::Delivered, Some(attempt("delivered"))),
+                    How::Dead(counts) => {
+                        (Outcome::Dead, Some(Attempt { counts, ..attempt("rejected") }))
+                    }
                     How::Retry(ms, counts) => {
-                        (Outcome::Retry { due: after(ms), counts }, Some("retry"))
+                        (Outcome::Retry { due: after(ms), counts }, Some(attempt("retry")))
                     }
                     How::Release(ms) => (Outcome::Release { due: after(ms) }, None),
                 };
@@ -320,7 +323,7 @@ impl Walk {
                     ..self.new_item(&follow.item)
                 });
                 let follow = follow.collect();
-                Settle { token, outcome, attempt: record.map(attempt), follow }
+                Settle { token, outcome, attempt: record, follow }
             })
             .collect();
         let _settled: Vec<Settled> =

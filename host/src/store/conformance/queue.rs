@@ -5,8 +5,8 @@ use super::{
     kit::{DONE, Engine, START, TTL, attempt, keyed, lane, new, settle, tenant, want},
 };
 use crate::store::{
-    Counters, Enqueued, Hint, Lane, NewNotification, Outcome, Priority, Ready, Settled, State,
-    StoreError,
+    Attempt, Counters, Enqueued, Hint, Lane, NewNotification, Outcome, Priority, Ready, Settle,
+    Settled, State, StoreError,
 };
 
 for_each_engine![
@@ -21,6 +21,7 @@ for_each_engine![
     an_old_token_does_not_settle_a_retry_that_is_due_when_its_lease_would_have_ended,
     a_release_gives_the_attempt_back_and_leaves_no_record,
     a_retry_waits_until_it_is_due_and_keeps_what_the_failure_said,
+    the_attempt_that_ends_it_counts_if_its_record_says_so,
     the_same_key_is_accepted_once_and_tells_another_body_apart,
     the_same_key_twice_in_one_call_is_accepted_once,
     the_same_key_of_another_tenant_is_another_key,
@@ -193,6 +194,19 @@ async fn a_retry_waits_until_it_is_due_and_keeps_what_the_failure_said(store: En
     assert!(store.take(&mail, 1).await.is_empty());
     store.clock.advance_ms(30_000);
     assert_eq!(store.take_one(&mail).await.token.attempt, 2);
+}
+
+async fn the_attempt_that_ends_it_counts_if_its_record_says_so(store: Engine) {
+    let mail = lane(1, "mail");
+    for counts in [true, false] {
+        let id = store.accept(new(&mail)).await;
+        let item = settle(&store.take_one(&mail).await, Outcome::Dead);
+        let attempt = item.attempt.map(|attempt| Attempt { counts, ..attempt });
+        let item = Settle { attempt, ..item };
+        assert_eq!(store.settle(vec![item]).await.unwrap(), [DONE]);
+        let status = store.status(tenant(1), id).await.unwrap().unwrap();
+        assert_eq!(status.attempts[0].2.counts, counts);
+    }
 }
 
 async fn the_same_key_is_accepted_once_and_tells_another_body_apart(store: Engine) {

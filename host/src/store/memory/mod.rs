@@ -50,6 +50,12 @@ impl MemoryStore {
         })
     }
 
+    /// What a restart of the durable engine forgets.
+    #[cfg(test)]
+    pub(super) fn forget_turns(&self) {
+        self.table().lanes.iter_mut().for_each(|lane| lane.turns = Default::default());
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }

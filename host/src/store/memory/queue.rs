@@ -110,31 +110,41 @@ impl Table {
         into: &mut Vec<Leased>,
     ) {
         let Some(lane) = self.lane_number(&want.lane) else { return };
-        let Some(jobs) = self.lane_mut(lane).map(|lane| &mut lane.jobs) else { return };
+        let Some(LaneJobs { jobs, turns, .. }) = self.lane_mut(lane) else { return };
         let mut taken = Vec::new();
-        for priority in Priority::ALL {
+        let mut due = Priority::ALL.map(|priority| {
             let from = (priority, UnixMs(i64::MIN), i64::MIN);
-            let due =
-                jobs.range(from..=(priority, now, i64::MAX)).map(|(place, job)| (*place, *job));
-            taken.extend(due.take(want.max - taken.len()));
+            jobs.range(from..=(priority, now, i64::MAX)).peekable()
+        });
+        while taken.len() < want.max {
+            let heads = due.each_mut().map(|due| due.peek().map(|((_, due, seq), _)| (*due, *seq)));
+            let Some(turn) = turns.next(heads) else { break };
+            let next = due.get_mut(turn.takes as usize).and_then(Iterator::next);
+            taken.extend(next.map(|(place, job)| (*place, *job, turn.most_urgent)));
         }
-        for (place, job) in &taken {
+        for (place, job, _) in &taken {
             jobs.remove(place);
             let attempt = job.attempt.saturating_add(1);
             jobs.insert((place.0, until, place.2), Job { attempt, leased: true, ..*job });
         }
-        for ((priority, _, seq), job) in taken {
+        for ((priority, _, seq), job, most_urgent) in taken {
             let attempt = job.attempt.saturating_add(1);
             self.update(seq, State::Sending, now, |record| {
                 record.due = until;
                 record.row.attempts = attempt;
             });
             let token = LeaseToken { seq, lane, priority, due: until, attempt };
-            into.extend(self.leased(token, job, now));
+            into.extend(self.leased(token, job, most_urgent, now));
         }
     }
 
-    fn leased(&mut self, token: LeaseToken, before: Job, now: UnixMs) -> Option<Leased> {
+    fn leased(
+        &mut self,
+        token: LeaseToken,
+        before: Job,
+        most_urgent: Priority,
+        now: UnixMs,
+    ) -> Option<Leased> {
         let record = self.records.get_mut(&token.seq)?;
         if before.leased {
             let lost = lost_attempt(record.leased_at, now);
@@ -153,6 +163,7 @@ impl Table {
             created: record.row.created,
             expires: record.expires,
             payload: record.payload.clone(),
+            most_urgent,
         })
     }
 
@@ -181,7 +192,10 @@ impl Table {
             lane.jobs.insert((priority, due, seq), Job { attempt: attempts, free, leased: false });
             hints.add(&lane.lane, Hint { due, priority });
         }
-        let counts = !matches!(item.outcome, Outcome::Retry { counts: false, .. });
+        let retry_counts = match item.outcome {
+            Outcome::Retry { counts, .. } => Some(counts),
+            _ => None,
+        };
         // A release was no attempt: it leaves no record.
         let released = matches!(item.outcome, Outcome::Release { .. });
         let report = item.attempt.filter(|_| !released);
@@ -197,6 +211,7 @@ impl Table {
                     let said = report.detail.as_deref().unwrap_or(&report.outcome);
                     record.row.last_error = Some(said.to_owned());
                 }
+                let counts = retry_counts.unwrap_or(report.counts);
                 let report = Attempt { counts, ..report };
                 record.attempts.push((record.row.generation, attempt, report));
             }

@@ -11,7 +11,7 @@ use super::{events::Trail, groups::Ties, keys::Keys};
 use crate::{
     clock::UnixMs,
     ids::{IdHash, NotificationId, TenantId},
-    store::{Attempt, Counters, Lane, Priority, Row, State},
+    store::{Attempt, Counters, Lane, Priority, Row, State, turns::Turns},
 };
 
 /// Notifications that are over and still known: enough to look around in. Whoever wants a history has
@@ -37,6 +37,7 @@ pub(super) struct LaneJobs {
     /// Index of its tenant.
     tenant: usize,
     pub(super) jobs: BTreeMap<Place, Job>,
+    pub(super) turns: Turns,
 }
 
 /// One notification.
@@ -116,7 +117,12 @@ impl Table {
             tenants.push(OfTenant::default());
             tenants.len() - 1
         });
-        self.lanes.push(LaneJobs { lane: lane.clone(), tenant, jobs: BTreeMap::new() });
+        self.lanes.push(LaneJobs {
+            lane: lane.clone(),
+            tenant,
+            jobs: BTreeMap::new(),
+            turns: Turns::default(),
+        });
         let n = i64::try_from(self.lanes.len()).unwrap_or(i64::MAX);
         self.lane_numbers.insert(lane.clone(), n);
         n

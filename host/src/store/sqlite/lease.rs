@@ -1,7 +1,7 @@
 //! Taking due jobs: four seeks a lane, one for each priority, and never a walk over jobs that are
 //! not due.
 
-use std::{sync::Arc, time::Duration};
+use std::{iter::Peekable, sync::Arc, time::Duration, vec::IntoIter};
 
 use bytes::Bytes;
 use rusqlite::Result;
@@ -15,7 +15,9 @@ use super::{
 };
 use crate::{
     clock::UnixMs,
-    store::{EventKind, LeaseToken, Leased, Priority, State, Want, lost::lost_attempt},
+    store::{
+        EventKind, LeaseToken, Leased, Priority, State, Want, lost::lost_attempt, turns::Turns,
+    },
 };
 
 /// [`crate::store::Store::lease`].
@@ -37,8 +39,14 @@ impl Work for Lease {
         for want in &self.wants {
             let Some(named) = batch.memory.names.lane(&want.lane).map(Arc::clone) else { continue };
             let now = batch.now();
-            for job in due(batch, &named, want.max, now)? {
-                leased.push(take(batch, &named, &job, now, now.after(self.ttl))?);
+            let mut due = due(batch, &named, want.max, now)?;
+            for _ in 0..want.max {
+                let heads = due.each_mut().map(|due| due.peek().map(|job| (job.due, job.seq)));
+                let Some(turn) = batch.turns(named.n).next(heads) else { break };
+                let job = due.get_mut(turn.takes as usize).and_then(Iterator::next);
+                let Some(job) = job else { break };
+                let taken = take(batch, &named, &job, now, now.after(self.ttl))?;
+                leased.push(Leased { most_urgent: turn.most_urgent, ..taken });
             }
         }
         Ok(leased)
@@ -55,20 +63,22 @@ struct Job {
     free: u32,
 }
 
-/// The due jobs of a lane, in the order in which they are to go.
-fn due(batch: &Batch<'_>, lane: &Named, max: usize, now: UnixMs) -> Result<Vec<Job>> {
+/// The due jobs of a lane, of each priority as many as the next `max` turns can ask for.
+fn due(
+    batch: &Batch<'_>,
+    lane: &Named,
+    max: usize,
+    now: UnixMs,
+) -> Result<[Peekable<IntoIter<Job>>; 4]> {
     let mut statement = batch.conn.prepare_cached(
         "SELECT due, seq, attempt, owner, free FROM job WHERE lane=?1 AND prio=?2 AND due<=?3
          ORDER BY due, seq LIMIT ?4",
     )?;
-    let mut jobs = Vec::new();
-    for priority in Priority::ALL {
-        let room = max - jobs.len();
-        if room == 0 {
-            break;
-        }
-        let limit = i64::try_from(room).unwrap_or(i64::MAX);
+    let mut known = 0;
+    let mut of = |priority| -> Result<Peekable<IntoIter<Job>>> {
+        let limit = i64::try_from(Turns::needs(max, known)).unwrap_or(i64::MAX);
         let mut rows = statement.query((lane.n, priority, now, limit))?;
+        let mut jobs = Vec::new();
         while let Some(row) = rows.next()? {
             jobs.push(Job {
                 priority,
@@ -79,8 +89,11 @@ fn due(batch: &Batch<'_>, lane: &Named, max: usize, now: UnixMs) -> Result<Vec<J
                 free: row.get(4)?,
             });
         }
-    }
-    Ok(jobs)
+        known += jobs.len();
+        Ok(jobs.into_iter().peekable())
+    };
+    let [urgent, high, normal, low] = Priority::ALL;
+    Ok([of(urgent)?, of(high)?, of(normal)?, of(low)?])
 }
 
 fn take(
@@ -124,6 +137,7 @@ fn take(
                 created: row.get(2)?,
                 expires: row.get(3)?,
                 payload: Bytes::new(),
+                most_urgent: priority,
             })
         })?;
     leased.payload = batch

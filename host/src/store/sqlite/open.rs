@@ -167,7 +167,13 @@ impl SqliteStore {
         let writer = Writer {
             conn,
             shared: Arc::clone(&shared),
-            memory: Memory { names, changes: Default::default(), last_seq, chain },
+            memory: Memory {
+                names,
+                changes: Default::default(),
+                last_seq,
+                chain,
+                turns: Default::default(),
+            },
             clock,
             incarnation,
             ballast,

@@ -103,7 +103,11 @@ fn settle(batch: &mut Batch<'_>, item: &Settle) -> Result<Settled> {
         )?;
     if let Some(attempt) = record {
         let key = (token.seq, ended.generation, token.attempt);
-        attempts::record(batch.conn, key, attempt, next.free == 0)?;
+        let counts = match item.outcome {
+            Outcome::Retry { counts, .. } => counts,
+            _ => attempt.counts,
+        };
+        attempts::record(batch.conn, key, attempt, counts)?;
     }
     if let Some(kind) = next.event {
         let detail = record.map(|attempt| &*attempt.outcome);

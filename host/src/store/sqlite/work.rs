@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, UnixMs},
-    store::{Hint, Hints, State, StoreError},
+    store::{Hint, Hints, State, StoreError, turns::Turns},
 };
 
 /// An operation on the store.
@@ -94,6 +94,8 @@ pub(super) struct Memory {
     pub(super) last_seq: i64,
     /// The newest event.
     pub(super) chain: Link,
+    /// Whose turn it is in which lane: those in which somebody went ahead.
+    pub(super) turns: HashMap<i64, Turns>,
 }
 
 /// The running transaction.
@@ -106,6 +108,7 @@ pub(super) struct Batch<'a> {
     pub(super) incarnation: i64,
     last_seq_before: i64,
     chain_before: Link,
+    turns_before: HashMap<i64, Turns>,
     hints: HashMap<i64, Hint>,
     spans: HashMap<i64, (i64, i64)>,
 }
@@ -119,7 +122,7 @@ impl<'a> Batch<'a> {
         incarnation: i64,
     ) -> Self {
         let (last_seq_before, chain_before) = (memory.last_seq, memory.chain);
-        let (hints, spans) = Default::default();
+        let (turns_before, hints, spans) = Default::default();
         Self {
             conn,
             memory,
@@ -128,6 +131,7 @@ impl<'a> Batch<'a> {
             incarnation,
             last_seq_before,
             chain_before,
+            turns_before,
             hints,
             spans,
         }
@@ -148,6 +152,13 @@ impl<'a> Batch<'a> {
     /// A notification of `lane` moves from one state (none: it is new) to another.
     pub(super) fn moved(&mut self, lane: &Named, from: Option<State>, to: State) {
         self.memory.changes.moved((lane.lane.tenant, lane.tenant), from, to);
+    }
+
+    /// Whose turn it is in a lane.
+    pub(super) fn turns(&mut self, lane: i64) -> &mut Turns {
+        let turns = self.memory.turns.entry(lane).or_default();
+        self.turns_before.entry(lane).or_insert(*turns);
+        turns
     }
 
     /// Writes down what happened.
@@ -191,6 +202,12 @@ impl<'a> Batch<'a> {
         }
         self.memory.names.committed();
         self.memory.changes.committed(self.tallies);
+        for lane in self.turns_before.into_keys() {
+            // Nobody went ahead: nothing to remember.
+            if self.memory.turns.get(&lane) == Some(&Turns::default()) {
+                self.memory.turns.remove(&lane);
+            }
+        }
         let seq = self.memory.chain.seq;
         last_event.send_if_modified(|last| std::mem::replace(last, seq) != seq);
     }
@@ -199,6 +216,7 @@ impl<'a> Batch<'a> {
     pub(super) fn rolled_back(self) {
         self.memory.last_seq = self.last_seq_before;
         self.memory.chain = self.chain_before;
+        self.memory.turns.extend(self.turns_before);
         self.memory.names.rolled_back();
         self.memory.changes.rolled_back();
     }

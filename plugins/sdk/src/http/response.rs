@@ -149,8 +149,9 @@ pub(super) fn seconds(text: &str) -> Option<Duration> {
     Some(from_seconds(value))
 }
 
-/// Rounded up to a millisecond.
+/// Rounded up to a millisecond. Not as a float: of a large number that would round it down.
 fn from_seconds(value: f64) -> Duration {
-    let millis = (value * 1_000.0).ceil() / 1_000.0;
-    Duration::try_from_secs_f64(millis).unwrap_or(Duration::MAX)
+    let Ok(exact) = Duration::try_from_secs_f64(value) else { return Duration::MAX };
+    let millis = u64::from(exact.subsec_nanos().div_ceil(1_000_000));
+    Duration::from_secs(exact.as_secs()).saturating_add(Duration::from_millis(millis))
 }

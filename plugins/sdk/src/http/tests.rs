@@ -19,6 +19,8 @@ fn retry_after_is_read_as_seconds_or_fractions_and_never_shortened() {
     assert_eq!(waiting("1.337"), Some(Duration::from_millis(1_337)));
     assert_eq!(waiting("64.5701"), Some(Duration::from_millis(64_571)));
     assert_eq!(waiting("1e300"), Some(Duration::MAX));
+    // As many milliseconds are no whole number any more to a float.
+    assert_eq!(waiting("333300020262980."), Some(Duration::from_secs(333_300_020_262_980)));
 }
 
 #[test]
