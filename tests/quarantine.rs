@@ -80,7 +80,11 @@ async fn a_poisonous_message_is_given_up_and_the_others_are_delivered() {
     let detail = last["detail"].as_str().unwrap();
     assert!(detail.contains("other messages got through"), "{ended}");
     assert_eq!(host.metric("conductor_quarantines_total{plugin=\"told\"}").await, 0.0);
-    assert_eq!(host.health().await["status"], "ok");
+    // A channel pauses for a tenth of a second after a crash, and is unwell meanwhile.
+    eventually("the pause after the last crash is over", async || {
+        (host.health().await["status"] == "ok").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
