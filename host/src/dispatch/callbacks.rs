@@ -138,8 +138,7 @@ impl Postman {
                 outcome,
                 usage,
                 took: began.elapsed(),
-                digest: postman.digest,
-                digest_text: Arc::clone(&postman.digest_text),
+                digest: Arc::clone(&postman.digest_text),
                 // No guest ran: there is nothing that could fail as one does.
                 successes: 0,
                 quarantined_for: None,

@@ -5,11 +5,11 @@
 //! through, the plugin may be to blame as well, so the message is tried as its policy says. The
 //! counts are in memory: a restart forgets them, and the policy's attempts are the bound.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
     bounded::Bounded,
-    ids::{Digest, NotificationId},
+    ids::NotificationId,
     limits,
     sandbox::{FaultKind, Outcome, Report},
 };
@@ -20,7 +20,7 @@ type Suspect = (NotificationId, u32);
 /// What is held against a message.
 #[derive(Debug)]
 struct Record {
-    digest: Digest,
+    digest: Arc<str>,
     faults: u32,
     /// The channel's successes when it failed for the first time.
     successes: u64,
@@ -49,7 +49,10 @@ impl Poison {
         }
         let suspect = (id, life);
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Record { digest: report.digest, faults: 0, successes: report.successes };
+        let new = || {
+            let digest = Arc::clone(&report.digest);
+            Record { digest, faults: 0, successes: report.successes }
+        };
         let record = table.get_or_insert(&suspect, new);
         // Another file, or another binding, which counts from zero: a new trial.
         if record.digest != report.digest || record.successes > report.successes {
@@ -69,7 +72,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::sandbox::{Fault, Usage};
+    use crate::{
+        ids::Digest,
+        sandbox::{Fault, Usage},
+    };
 
     const ID: NotificationId = NotificationId(uuid::Uuid::from_u128(7));
 
@@ -78,8 +84,7 @@ mod tests {
             outcome: Outcome::Fault(Fault { kind, detail: String::new() }),
             usage: Usage::default(),
             took: Duration::ZERO,
-            digest: Digest::of(file),
-            digest_text: "".into(),
+            digest: Digest::of(file).to_string().into(),
             successes,
             quarantined_for: None,
         }

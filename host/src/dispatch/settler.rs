@@ -167,7 +167,7 @@ impl Settler {
             code: verdict.code.as_deref().map(short),
             detail: verdict.detail.as_deref().map(short),
             provider_id,
-            digest: report.map(|report| Arc::clone(&report.digest_text)),
+            digest: report.map(|report| Arc::clone(&report.digest)),
             counts: verdict.counts,
         };
         tell_log(completed, &attempt, verdict.next);

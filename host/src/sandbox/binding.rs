@@ -36,7 +36,7 @@ use super::{
 use crate::{
     config::{Channel, PluginLimits},
     egress::BindingEgress,
-    ids::{Digest, NotificationId},
+    ids::NotificationId,
     limits,
     store::Lane,
     tasks::Tasks,
@@ -79,10 +79,8 @@ pub struct Report {
     pub usage: Usage,
     /// How long it took, from the hand-over to the answer.
     pub took: Duration,
-    /// Which file ran.
-    pub digest: Digest,
-    /// The same as text ("sha256:…").
-    pub digest_text: Arc<str>,
+    /// Which file ran ("sha256:…").
+    pub digest: Arc<str>,
     /// How many calls of this channel have ended well since its binding was made.
     pub successes: u64,
     /// The call was the probe of a channel in quarantine and has failed: how long the quarantine
@@ -527,8 +525,7 @@ impl Reply {
                 outcome,
                 usage,
                 took,
-                digest: self.binding.spec.plugin.digest(),
-                digest_text: Arc::clone(self.binding.spec.plugin.digest_text()),
+                digest: Arc::clone(self.binding.spec.plugin.digest_text()),
                 successes: self.binding.successes.load(Ordering::Relaxed),
                 quarantined_for,
             });
