@@ -412,7 +412,8 @@ pub const KEY_FAILURE_SOURCES_MAX: usize = 16_384;
 /// Tenants whose refused calls are events of their own within [`AUDIT_REFUSALS_EVERY`]; those of
 /// others are only counted.
 pub const AUDIT_REFUSED_TENANTS_MAX: usize = 256;
-/// The head of a request must have arrived in this time; also how long a connection may idle.
+/// The head of a request must have arrived in this time; also how long a connection may idle. That it
+/// is over is seen a quarter of it later at most.
 pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection is still read, and its bytes thrown away, after a refusal that left a part of
 /// the request unread, so that the refusal arrives. Who does not read by then is not waiting for it.

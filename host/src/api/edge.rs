@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use tower::Service as _;
 
 use super::{Shared, cors, kinds, notify, problem::Problem, refusals};
-use crate::observe::Route;
+use crate::{limits::HEADER_BYTES_MAX, observe::Route};
 
 /// Answers a request. It stands around the routes and is no layer of theirs: a layer would be boxed
 /// and cloned with every request.
@@ -24,8 +24,11 @@ pub(super) async fn edge(shared: &Arc<Shared>, routes: Router, request: Request)
     let cross_origin = cors::Question::of(&request);
     let is_preflight = cross_origin.as_ref().is_some_and(cors::Question::is_preflight);
     let refused = shared.api.stopping.is_cancelled() && !is_for_operators(route);
+    let head_bytes = head_bytes(&request);
     let mut response = if refused {
         refusals::stopping().into_response()
+    } else if head_bytes > HEADER_BYTES_MAX {
+        refusals::head_too_large(head_bytes).into_response()
     } else if is_preflight {
         cors::preflight()
     } else {
@@ -45,6 +48,19 @@ pub(super) async fn edge(shared: &Arc<Shared>, routes: Router, request: Request)
     }
     shared.api.metrics.http(route, response.status().as_u16(), started.elapsed());
     response
+}
+
+/// The size of a request's line and headers, as HTTP/1.1 writes them. The library bounds what it keeps
+/// of a head that is not complete; one that came in a single piece can be larger.
+fn head_bytes(request: &Request) -> usize {
+    /// Two spaces and the version behind the line, or a colon and a space behind a name; and the
+    /// line's end.
+    const LINE: usize = 12;
+    const HEADER: usize = 4;
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let headers = request.headers().iter();
+    let headers = headers.map(|(name, value)| name.as_str().len() + value.len() + HEADER);
+    request.method().as_str().len() + target + LINE + headers.sum::<usize>()
 }
 
 /// Runs the handler; its panic becomes a 500.
@@ -124,6 +140,14 @@ fn route_of(method: &Method, path: &str) -> Route {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_size_of_a_head_is_that_of_its_text() {
+        let request = axum::http::Request::post("/a?b=c").header("x-y", "z").header("v", "");
+        let request = request.body(axum::body::Body::empty()).unwrap();
+        let text = "POST /a?b=c HTTP/1.1\r\nx-y: z\r\nv: \r\n";
+        assert_eq!(head_bytes(&request), text.len());
+    }
 
     #[test]
     fn a_route_is_known_by_method_and_path() {

@@ -69,6 +69,9 @@ kinds! {
         "The channel is misconfigured";
     /// Given up for another reason.
     DELIVERY_FAILED = FAILED_DEPENDENCY, "delivery-failed", "The notification was given up";
+    /// The request's line and headers are too large.
+    HEAD_TOO_LARGE = REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large",
+        "The request's line and headers are too large";
     /// Too many requests a second.
     RATE_LIMITED = TOO_MANY_REQUESTS, "rate-limited", "Too many requests";
     /// Too many keys that are nobody's.

@@ -4,7 +4,7 @@ use axum::http::{Method, Uri};
 
 use super::{json::shorten, kinds, problem::Problem};
 use crate::{
-    limits::{BUSY_RETRY_AFTER, UNAVAILABLE_RETRY_AFTER},
+    limits::{BUSY_RETRY_AFTER, HEADER_BYTES_MAX, UNAVAILABLE_RETRY_AFTER},
     store::StoreError,
 };
 
@@ -25,6 +25,15 @@ pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
         kinds::METHOD_NOT_ALLOWED,
         format!("\"{}\" does not take {method}; see the Allow header.", shorten(uri.path())),
     )
+}
+
+/// The request's line and headers have so many bytes.
+pub(super) fn head_too_large(bytes: usize) -> Problem {
+    Problem::new(
+        kinds::HEAD_TOO_LARGE,
+        format!("They may have {HEADER_BYTES_MAX} bytes together and have {bytes}."),
+    )
+    .with("bytesMax", HEADER_BYTES_MAX)
 }
 
 /// The store could not do it. What it says itself may name files, and goes into the log only.

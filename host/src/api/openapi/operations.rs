@@ -521,7 +521,7 @@ fn problems(entry: &Entry) -> BTreeMap<u16, Vec<Kind>> {
         Access::EverybodyAndMoreForOperators => &[kinds::TOO_MANY_FAILURES],
     };
     let mut by_status = BTreeMap::<u16, Vec<Kind>>::new();
-    for kind in of_access.iter().chain(entry.bad).chain(&[kinds::INTERNAL]) {
+    for kind in of_access.iter().chain(entry.bad).chain(&[kinds::HEAD_TOO_LARGE, kinds::INTERNAL]) {
         by_status.entry(kind.status.as_u16()).or_default().push(*kind);
     }
     by_status
