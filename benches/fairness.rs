@@ -14,7 +14,7 @@ use crate::{
 const BACKLOG: usize = 100_000;
 /// What the interface takes at once.
 const BATCH: usize = 100;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(6);
 /// The neighbour's pace: far below what the host can do, so that what is seen is waiting.
 const PAUSE: Duration = Duration::from_millis(10);

@@ -71,6 +71,9 @@ pub const EPOCH_TICK_IDLE: Duration = Duration::from_millis(10);
 /// A guest that has computed for so long in one call goes on in the background, seen at the epoch's
 /// next tick. The work of a small plugin is a tenth of it.
 pub const BACKGROUND_AFTER: Duration = Duration::from_micros(500);
+/// After such a call so many calls of its channel begin in the background: what computes for long mostly
+/// does so again, and its first slice would be in front of everybody else's messages each time.
+pub const BACKGROUND_CALLS: u32 = 32;
 /// How much less right to the processor the threads there have (`nice`, setpriority(2)): under full
 /// load about a tenth of what the others have, which is slow and not nothing.
 pub const BACKGROUND_NICENESS: i32 = 10;

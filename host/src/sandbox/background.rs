@@ -6,6 +6,10 @@
 //! the end of its call, on threads of its own that have less right to the processor. From there on
 //! it is the system that interrupts it, at once and at any place, when somebody else has work.
 //!
+//! A channel whose calls have done so lately begins its next ones there ([`Habit`]): otherwise each of
+//! them would take a slice in front of everybody first, and so would the start of the instance that
+//! replaces one which was stopped.
+//!
 //! Only the computing moves. What the task starts (timers, connections, tasks) belongs to the
 //! runtime that it came from.
 
@@ -13,7 +17,9 @@ use std::{
     cell::Cell,
     num::NonZero,
     pin::Pin,
+    sync::atomic::{AtomicU32, Ordering},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures_util::future::BoxFuture;
@@ -33,6 +39,40 @@ pub(super) enum Place {
 thread_local! {
     /// Where the task that this thread is polling wants to be polled next.
     static WANTED: Cell<Option<Place>> = const { Cell::new(None) };
+}
+
+thread_local! {
+    /// Where the task is polled that this thread is polling, if it can move.
+    static HERE: Cell<Option<Place>> = const { Cell::new(None) };
+}
+
+/// Whether the calls of a channel have computed for long lately.
+#[derive(Default, Debug)]
+pub(super) struct Habit(AtomicU32);
+
+impl Habit {
+    /// A call is over that has used so much.
+    pub(super) fn note(&self, cpu: Duration) {
+        if cpu >= limits::BACKGROUND_AFTER {
+            self.0.store(limits::BACKGROUND_CALLS, Ordering::Relaxed);
+            return;
+        }
+        let left = self.0.load(Ordering::Relaxed);
+        if left > 0 {
+            // Of two calls that end in the same moment one may not count.
+            self.0.store(left - 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Goes, in a task that can move, where a call of this channel begins.
+    pub(super) async fn begin(&self) {
+        let is_heavy = self.0.load(Ordering::Relaxed) > 0;
+        let place = if is_heavy { Place::Background } else { Place::Home };
+        if HERE.get().is_some_and(|here| here != place) {
+            go(place);
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 /// Asks, from inside a poll, for the task to be polled there from now on. A task that was not spawned
@@ -105,10 +145,12 @@ impl Future for Movable {
         let this = &mut *self;
         let Some(task) = &mut this.task else { return Poll::Ready(()) };
         WANTED.set(None);
+        let before = HERE.replace(Some(this.place));
         let polled = {
             let _at_home = (this.place == Place::Background).then(|| this.home.enter());
             task.as_mut().poll(context)
         };
+        HERE.set(before);
         if polled.is_ready() {
             return Poll::Ready(());
         }
@@ -162,6 +204,30 @@ mod tests {
         });
         Handle::current().spawn(task);
         assert_eq!(told.await.unwrap(), [false, true, true, false, true]);
+    }
+
+    #[tokio::test]
+    async fn what_computes_for_long_begins_there_the_next_times() {
+        let background = Background::start().unwrap();
+        let (tell, told) = oneshot::channel();
+        let task = movable(&background, async move {
+            let habit = Habit::default();
+            let mut seen = Vec::new();
+            for cpu in [limits::BACKGROUND_AFTER, Duration::ZERO, Duration::ZERO] {
+                habit.begin().await;
+                seen.push(is_in_background());
+                habit.note(cpu);
+            }
+            for _ in 0..limits::BACKGROUND_CALLS {
+                habit.begin().await;
+                habit.note(Duration::ZERO);
+            }
+            habit.begin().await;
+            seen.push(is_in_background());
+            tell.send(seen).unwrap();
+        });
+        Handle::current().spawn(task);
+        assert_eq!(told.await.unwrap(), [false, true, true, false]);
     }
 
     #[tokio::test]

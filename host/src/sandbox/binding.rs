@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::{
+    background::Habit,
     budget::MemoryBudget,
     crash::{Blame, CrashRecord, Gate, QuarantineStatus},
     crew::Crew,
@@ -165,6 +166,8 @@ pub struct Binding {
     /// Calls that ended well.
     successes: AtomicU64,
     account: Account,
+    /// Where its calls begin.
+    pub(super) habit: Habit,
     /// How many bindings of the process have faults on record.
     troubled: Arc<AtomicUsize>,
 }
@@ -203,6 +206,7 @@ impl Binding {
             pool: Mutex::default(),
             successes: AtomicU64::new(0),
             account: Account::default(),
+            habit: Habit::default(),
             troubled,
         })
     }
@@ -332,6 +336,7 @@ impl Binding {
     /// A call has used so much.
     pub(super) fn charge(&self, usage: &Usage) {
         self.account.charge(usage);
+        self.habit.note(usage.cpu);
         self.observer.call(self.spec.plugin.name(), usage);
     }
 
@@ -367,6 +372,8 @@ impl Binding {
             tracing::warn!(channel = %lane.channel, plugin = %plugin.name(), "{fault}");
             return;
         }
+        // Whatever it did: a new instance has to be started for it, and it may do so again.
+        self.habit.note(limits::BACKGROUND_AFTER);
         let blame = Blame { cause, what: fault.to_string(), probe };
         let mut pool = self.lock();
         if pool.crashes.is_clean() {

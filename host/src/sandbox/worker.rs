@@ -45,6 +45,7 @@ pub(super) async fn run(binding: &Binding, first: Job) {
             }
         };
         let Job { call, reply } = job;
+        binding.habit.begin().await;
         let instance = match held.take() {
             Some(held) => held,
             None => {

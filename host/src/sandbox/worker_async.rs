@@ -51,6 +51,7 @@ pub(super) async fn run(place: &Place, mut queue: mpsc::Receiver<Message>) -> En
         true => binding.engine.connections_starting.acquire().await.ok(),
         false => None,
     };
+    binding.habit.begin().await;
     let started = AsyncInstance::start(&binding.engine, &binding.spec, &binding.observer).await;
     drop(starting);
     let instance = match started {
@@ -230,10 +231,11 @@ impl Worker<'_> {
             }
             self.gather();
             self.look_at_the_clock();
-            if self.reactor.has_events()
-                && let Err(fault) = self.turn().await
-            {
-                return self.fail(fault);
+            if self.reactor.has_events() {
+                self.place.binding.habit.begin().await;
+                if let Err(fault) = self.turn().await {
+                    return self.fail(fault);
+                }
             }
         }
     }
