@@ -376,7 +376,7 @@ fn every_file_that_a_document_links_to_exists() {
     let mut missing = Vec::new();
     for name in files().into_iter().filter(|name| name.ends_with(".md")) {
         let folder = root().join(&name).parent().map(Path::to_path_buf).unwrap_or_default();
-        for link in links_of(&text_of(&name).unwrap_or_default()) {
+        for link in links_of(&text_of(&name).expect("a document of the repository is text")) {
             if !folder.join(link).exists() {
                 missing.push(format!("{name}: {link}"));
             }

@@ -67,6 +67,17 @@ async fn handlers_know_the_callers_address() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_idle_behind_an_answer_is_closed() {
+    let running = start(quick()).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    tokio::time::timeout(Duration::from_secs(10), read).await.unwrap().unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[tokio::test]
 async fn http_2_is_spoken_without_tls() {
     let running = start(quick()).await;
     let mut stream = TcpStream::connect(running.address).await.unwrap();
