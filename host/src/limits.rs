@@ -77,6 +77,9 @@ pub const BACKGROUND_CALLS: u32 = 32;
 /// How much less right to the processor the threads there have (`nice`, setpriority(2)): under full
 /// load about a tenth of what the others have, which is slow and not nothing.
 pub const BACKGROUND_NICENESS: i32 = 10;
+/// How many processors they leave to the others, if there are more than that: a message that comes
+/// while all of them compute would sometimes wait for the kernel's clock to get one back.
+pub const BACKGROUND_PROCESSORS_SPARED: usize = 1;
 /// Wall time of `initialize` (and of `describe`): it runs in front of the first message.
 pub const INITIALIZE_WALL: Duration = Duration::from_secs(3);
 /// Wall time of `health`.

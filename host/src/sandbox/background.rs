@@ -4,7 +4,13 @@
 //! queue of the runtime a slice is long: a message passes through four tasks, and would wait for a
 //! slice in front of each. So whoever computes for more than [`limits::BACKGROUND_AFTER`] goes on, to
 //! the end of its call, on threads of its own that have less right to the processor. From there on
-//! it is the system that interrupts it, at once and at any place, when somebody else has work.
+//! it is the system that interrupts it, at any place, when somebody else has work.
+//!
+//! It does not always do so at once. A thread that has just had more than its share waits for the
+//! clock of the kernel (some milliseconds) though the other one has less right, and so does whoever
+//! meets a thread that is inside a system call, such as one that gives a large memory back. So the
+//! threads are one fewer than the processors, where there are two: somewhere there is always room for
+//! what takes no time.
 //!
 //! A channel whose calls have done so lately begins its next ones there ([`Habit`]): otherwise each of
 //! them would take a slice in front of everybody first, and so would the start of the instance that
@@ -86,14 +92,14 @@ pub(super) fn go(place: Place) {
 pub(super) struct Background(Option<Runtime>);
 
 impl Background {
-    /// As many threads as the machine runs at once.
+    /// Starts the threads: one fewer than the machine runs at once, and at least one.
     ///
     /// # Errors
     /// When the system gives no more threads.
     pub(super) fn start() -> std::io::Result<Self> {
-        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         let runtime = Builder::new_multi_thread()
-            .worker_threads(threads)
+            .worker_threads(threads(processors))
             .thread_name("background")
             .on_thread_start(give_way)
             .build()?;
@@ -118,6 +124,11 @@ impl Drop for Background {
             runtime.shutdown_background();
         }
     }
+}
+
+/// How many threads there are for those that compute for long.
+fn threads(processors: usize) -> usize {
+    processors.saturating_sub(limits::BACKGROUND_PROCESSORS_SPARED).max(1)
 }
 
 /// Lowers the right of this thread to the processor.
@@ -242,6 +253,11 @@ mod tests {
             tell.send((is_in_background(), of_task.await.unwrap())).unwrap();
         }));
         assert_eq!(told.await.unwrap(), (true, false));
+    }
+
+    #[test]
+    fn a_processor_is_left_to_the_others_where_there_are_two() {
+        assert_eq!([1, 2, 3, 16].map(threads), [1, 1, 2, 15]);
     }
 
     #[tokio::test]
