@@ -94,10 +94,14 @@ pub struct Running {
     nudge: Arc<Notify>,
 }
 
-/// A lane has one delivery less in flight.
+/// What the scheduler hears of the deliveries that it began.
 #[derive(Debug)]
-struct Finished {
-    lane: Lane,
+enum Finished {
+    /// A call is over for each of these: their lanes have room. What came of it is not on disk yet.
+    Calls(Vec<Lane>),
+    /// It is on disk for so many. Until then they count, since as many as may be in flight have a
+    /// place where they wait for the store, and since they are waited for at the end.
+    Settled(usize),
 }
 
 impl Dispatch {

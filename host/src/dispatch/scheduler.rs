@@ -31,7 +31,7 @@ const STORE_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 pub(super) struct Scheduler {
     starter: Starter,
-    finished: mpsc::Receiver<Vec<Finished>>,
+    finished: mpsc::Receiver<Finished>,
     stopping: CancellationToken,
     nudge: Arc<Notify>,
     ring: Ring,
@@ -41,7 +41,7 @@ pub(super) struct Scheduler {
 impl Scheduler {
     pub(super) fn new(
         starter: Starter,
-        finished: mpsc::Receiver<Vec<Finished>>,
+        finished: mpsc::Receiver<Finished>,
         stopping: CancellationToken,
         nudge: Arc<Notify>,
     ) -> Self {
@@ -103,11 +103,15 @@ impl Scheduler {
         }
     }
 
-    fn finish(&mut self, finished: Vec<Finished>) {
-        let now = self.starter.dispatch.clock.now();
-        for one in finished {
-            self.in_flight = self.in_flight.saturating_sub(1);
-            self.ring.finished(one.lane, now);
+    fn finish(&mut self, finished: Finished) {
+        match finished {
+            Finished::Calls(lanes) => {
+                let now = self.starter.dispatch.clock.now();
+                for lane in lanes {
+                    self.ring.finished(lane, now);
+                }
+            }
+            Finished::Settled(count) => self.in_flight = self.in_flight.saturating_sub(count),
         }
     }
 

@@ -1,7 +1,8 @@
 //! The settler: turns reports into what is on disk, many in one transaction, and then tells.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, task::Poll, time::Duration};
 
+use futures_util::poll;
 use tokio::sync::mpsc;
 
 use super::{
@@ -18,7 +19,7 @@ use crate::{
     ids::NotificationId,
     outcomes::Ending,
     sandbox::{Outcome, Problem, Report},
-    store::{self, Attempt, Leased, NewNotification, ParentEnd, Settle, Settled, StoreError},
+    store::{self, Attempt, Lane, Leased, NewNotification, ParentEnd, Settle, Settled, StoreError},
 };
 
 /// How many reports are written together at most.
@@ -31,12 +32,12 @@ pub(super) struct Settler {
     guards: Arc<Guards>,
     poison: Poison,
     completed: mpsc::Receiver<Completed>,
-    finished: mpsc::Sender<Vec<Finished>>,
+    finished: mpsc::Sender<Finished>,
 }
 
 /// What to tell when a decided delivery is written.
 struct News {
-    finished: Finished,
+    lane: Lane,
     ending: Option<Ending>,
     id: NotificationId,
     parent: Option<NotificationId>,
@@ -49,7 +50,7 @@ impl Settler {
         dispatch: Dispatch,
         guards: Arc<Guards>,
         completed: mpsc::Receiver<Completed>,
-        finished: mpsc::Sender<Vec<Finished>>,
+        finished: mpsc::Sender<Finished>,
     ) -> Self {
         Self { dispatch, guards, poison: Poison::new(), completed, finished }
     }
@@ -71,10 +72,23 @@ impl Settler {
     }
 
     async fn settle(&self, items: Vec<Settle>, news: Vec<News>) {
+        let lanes = news.iter().map(|one| one.lane.clone()).collect();
+        let mut writing = self.dispatch.store.settle(items.clone());
+        // It is in the store's line now. What takes the places of these deliveries comes into the line
+        // behind it, and mostly into the same transaction.
+        let written = poll!(&mut writing);
+        self.tell(Finished::Calls(lanes)).await;
+        let mut result = match written {
+            Poll::Ready(result) => result,
+            Poll::Pending => writing.await,
+        };
         let results = loop {
-            match self.dispatch.store.settle(items.clone()).await {
+            match result {
                 Ok(results) => break results,
-                Err(StoreError::Busy) => tokio::time::sleep(REFUSED_PAUSE).await,
+                Err(StoreError::Busy) => {
+                    tokio::time::sleep(REFUSED_PAUSE).await;
+                    result = self.dispatch.store.settle(items.clone()).await;
+                }
                 Err(error) => {
                     // The leases run out and the deliveries are repeated, with the same keys.
                     tracing::error!(count = items.len(), "outcomes could not be stored: {error}");
@@ -82,7 +96,7 @@ impl Settler {
                 }
             }
         };
-        let mut finished = Vec::with_capacity(news.len());
+        let count = news.len();
         for (one, result) in news.into_iter().zip(results) {
             match result {
                 Settled::LeaseLost => tracing::warn!(
@@ -100,8 +114,11 @@ impl Settler {
                     }
                 }
             }
-            finished.push(one.finished);
         }
+        self.tell(Finished::Settled(count)).await;
+    }
+
+    async fn tell(&self, finished: Finished) {
         // The scheduler outlives its deliveries; when it is gone, nobody needs to know.
         drop(self.finished.send(finished).await);
     }
@@ -147,7 +164,7 @@ impl Settler {
         };
         let Leased { token, id, lane, parent, .. } = completed.leased;
         let settle = Settle { token, outcome, attempt, follow };
-        (settle, News { finished: Finished { lane }, ending, id, parent, takes_over })
+        (settle, News { lane, ending, id, parent, takes_over })
     }
 
     /// A verdict as it is stored and told. `report`: none when the plugin was not called.

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::{
     Shared, SqliteStore,
@@ -34,6 +34,14 @@ const BALLAST_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Statements kept prepared by a connection: all there are.
 const STATEMENTS: usize = 96;
+
+/// Has statements prepared once for as long as the connection lives. The planner would otherwise look
+/// at the value of a `LIMIT` and prepare anew for each: four times for a lease, most of what it
+/// computed.
+pub(super) fn keep_statements(conn: &Connection) -> rusqlite::Result<()> {
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
+}
 
 /// Why a store does not open.
 #[derive(Debug, thiserror::Error)]
@@ -231,7 +239,7 @@ pub(super) fn sync_folder(folder: &Path) -> Result<(), OpenError> {
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
-    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    keep_statements(&conn)?;
     // The first two only work before the first table. NORMAL in place of FULL loses acknowledged
     // rows when the power goes. The log is copied by the writer's own hand, see `writer.rs`.
     conn.execute_batch(

@@ -69,12 +69,11 @@ impl Waiting {
         ORDER.into_iter().all(|class| self.line(class).ops.is_empty())
     }
 
-    /// Moves one transaction's worth over.
-    fn drain(&mut self) -> VecDeque<Box<dyn Op>> {
+    /// Moves one transaction's worth over, or what there is still room for in one.
+    fn drain(&mut self, mut room: usize, mut bytes: usize) -> VecDeque<Box<dyn Op>> {
         let mut batch = VecDeque::new();
         let mut owed: usize =
             ORDER.into_iter().map(|class| self.line(class).items.min(FLOOR_ITEMS)).sum();
-        let (mut room, mut bytes) = (GROUP_COMMIT_OPS_MAX, GROUP_COMMIT_BYTES_MAX);
         for class in ORDER {
             let line = self.line(class);
             owed -= line.items.min(FLOOR_ITEMS);
@@ -144,7 +143,21 @@ impl Queue {
         while waiting.is_empty() && !waiting.closed {
             waiting = self.filled.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
-        waiting.drain()
+        waiting.drain(GROUP_COMMIT_OPS_MAX, GROUP_COMMIT_BYTES_MAX)
+    }
+
+    /// Takes what has come since for the transaction that has done `begun`, without waiting.
+    pub(super) fn take_more(&self, begun: &VecDeque<Box<dyn Op>>) -> VecDeque<Box<dyn Op>> {
+        let mut waiting = self.waiting();
+        if waiting.is_empty() {
+            return VecDeque::new();
+        }
+        let items = begun.iter().map(|op| op.items()).sum();
+        let bytes = begun.iter().map(|op| op.bytes()).sum();
+        match (GROUP_COMMIT_OPS_MAX.checked_sub(items), GROUP_COMMIT_BYTES_MAX.checked_sub(bytes)) {
+            (Some(room), Some(bytes)) => waiting.drain(room, bytes),
+            _ => VecDeque::new(),
+        }
     }
 
     /// Takes nothing new from now on; what waits is still done.

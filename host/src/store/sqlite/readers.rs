@@ -10,6 +10,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use tokio::sync::Semaphore;
 
+use super::open::keep_statements;
 use crate::store::StoreError;
 
 /// Questions answered at the same time; the next ones wait their turn. Reads are short, and more
@@ -79,6 +80,7 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let conn = Connection::open_with_flags(path, flags)?;
     // Only the writer copies the log into the database.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    keep_statements(&conn)?;
     conn.execute_batch(
         "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0; PRAGMA busy_timeout=5000;
          PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA cell_size_check=ON;

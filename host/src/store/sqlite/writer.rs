@@ -1,5 +1,6 @@
 //! The one thread that writes. It takes what is waiting, does it in one transaction, syncs once, and
-//! only then answers. There is no timer: while it syncs, the next batch gathers by itself.
+//! only then answers. There is no timer: while it syncs, the next batch gathers by itself, and what
+//! comes while it works goes along.
 
 use std::{
     collections::VecDeque,
@@ -121,7 +122,9 @@ impl Writer {
             return;
         }
         let mut begun = Ops::new();
-        let failure = match self.transaction(&mut ops, &mut begun) {
+        // On a full disk only what has been looked through goes in.
+        let open = !self.shared.condition.is_read_only();
+        let failure = match self.transaction(&mut ops, &mut begun, open) {
             Ok(()) => {
                 self.shared.queue.put_back(ops);
                 return begun.into_iter().for_each(Op::done);
@@ -161,7 +164,7 @@ impl Writer {
             return op.failed(StoreError::Unknown(why));
         }
         let (mut ops, mut begun) = (Ops::from([op]), Ops::new());
-        let Err(failure) = self.transaction(&mut ops, &mut begun) else {
+        let Err(failure) = self.transaction(&mut ops, &mut begun, false) else {
             return begun.into_iter().for_each(Op::done);
         };
         begun.append(&mut ops);
@@ -180,12 +183,24 @@ impl Writer {
         begun.into_iter().for_each(|op| op.failed(StoreError::Unknown(text.clone())));
     }
 
-    /// Moves operations from `ops` to `begun` while there is time, and commits what they did.
-    fn transaction(&mut self, ops: &mut Ops, begun: &mut Ops) -> Result<(), Failure> {
+    /// Moves operations from `ops` to `begun` while there is time, and commits what they did. `open`:
+    /// with those that come meanwhile. A delivery that ends makes room for the next one, which is
+    /// leased a few microseconds after the end is to be written: one sync for both, where everybody
+    /// else would wait for two.
+    fn transaction(&mut self, ops: &mut Ops, begun: &mut Ops, open: bool) -> Result<(), Failure> {
         let started = Instant::now();
         let Self { conn, shared, memory, clock, incarnation, .. } = self;
         let mut batch = Batch::new(conn, memory, &shared.tallies, clock, *incarnation);
-        let result = run_all(&mut batch, started, ops, begun)
+        let mut result = begin(batch.conn).map_err(Failure::before_commit);
+        if result.is_ok() {
+            result = run_all(&mut batch, started, ops, begun);
+        }
+        if open && result.is_ok() && ops.is_empty() {
+            ops.append(&mut shared.queue.take_more(begun));
+            result = run_all(&mut batch, started, ops, begun);
+        }
+        let result = result
+            .and_then(|()| batch.write_sums().map_err(Failure::before_commit))
             .and_then(|()| commit(conn).map_err(|error| Failure { error, at_commit: true }));
         if result.is_ok() {
             batch.committed(&shared.hints, &shared.last_event);
@@ -242,13 +257,13 @@ impl Writer {
     }
 }
 
+/// Moves operations from `ops` to `begun` as long as the transaction that `started` has time.
 fn run_all(
     batch: &mut Batch<'_>,
     started: Instant,
     ops: &mut Ops,
     begun: &mut Ops,
 ) -> Result<(), Failure> {
-    begin(batch.conn).map_err(Failure::before_commit)?;
     while let Some(mut op) = ops.pop_front() {
         let result = op.run(batch);
         begun.push_back(op);
@@ -257,7 +272,7 @@ fn run_all(
             break;
         }
     }
-    batch.write_sums().map_err(Failure::before_commit)
+    Ok(())
 }
 
 fn begin(conn: &Connection) -> Result<()> {

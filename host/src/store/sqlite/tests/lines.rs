@@ -1,10 +1,18 @@
 //! What waits for the writer: bounded, in order of service, and nobody starves.
 
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use tokio::sync::oneshot;
 
-use super::super::{
-    queue::{Class, Queue},
-    work::{Batch, Op},
+use super::{
+    super::{
+        queue::{Class, Queue},
+        work::{Batch, Call, Op},
+    },
+    Anything, open,
 };
 use crate::{
     limits::{GROUP_COMMIT_BYTES_MAX, GROUP_COMMIT_OPS_MAX, STORE_QUEUE_OPS_MAX},
@@ -87,6 +95,43 @@ fn an_operation_larger_than_a_transaction_does_not_wait_for_ever() {
     let queue = Queue::default();
     queue.push(op(Class::Enqueue, 2 * STORE_QUEUE_OPS_MAX, 100 * GROUP_COMMIT_BYTES_MAX)).unwrap();
     assert_eq!(queue.take().len(), 1);
+}
+
+#[test]
+fn what_comes_meanwhile_has_the_room_that_is_left() {
+    let queue = Queue::default();
+    let begun =
+        |items| std::collections::VecDeque::from([op(Class::Settle, items, 1) as Box<dyn Op>]);
+    assert!(queue.take_more(&begun(1)).is_empty(), "and does not wait");
+    for _ in 0..10 {
+        queue.push(op(Class::Lease, 1, 1)).unwrap();
+    }
+    assert!(queue.take_more(&begun(GROUP_COMMIT_OPS_MAX + 1)).is_empty());
+    assert_eq!(queue.take_more(&begun(GROUP_COMMIT_OPS_MAX - 4)).len(), 4);
+    assert_eq!(queue.take_more(&begun(1)).len(), 6);
+}
+
+#[tokio::test]
+async fn what_comes_while_a_transaction_works_goes_along_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let (reply, answer) = oneshot::channel();
+    let failed = AtomicUsize::new(0);
+    // Fails once, and then all that are in its transaction are done again, each alone.
+    let second = Anything(move |_: &mut Batch<'_>| match failed.fetch_add(1, Ordering::Relaxed) {
+        0 => Err(rusqlite::Error::InvalidQuery),
+        _ => Ok(()),
+    });
+    let second = Mutex::new(Some(Box::new(Call::new(second, reply))));
+    let (shared, runs) = (Arc::clone(&store.shared), AtomicUsize::new(0));
+    let first = Anything(move |_: &mut Batch<'_>| {
+        if let Some(second) = second.lock().unwrap().take() {
+            shared.queue.push(second).unwrap();
+        }
+        Ok(runs.fetch_add(1, Ordering::Relaxed) + 1)
+    });
+    assert_eq!(store.submit(first).await.unwrap(), 2, "they were in one transaction");
+    answer.await.unwrap().unwrap();
 }
 
 #[test]

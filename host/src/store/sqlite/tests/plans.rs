@@ -1,7 +1,10 @@
 //! No question walks over rows that it does not give: measured, that was the difference between
 //! microseconds and seconds.
 
+use rusqlite::{Connection, StatementStatus};
+
 use super::{look, open};
+use crate::store::sqlite::open::keep_statements;
 
 #[test]
 fn every_hot_statement_seeks() {
@@ -44,4 +47,22 @@ fn every_hot_statement_seeks() {
         let plan = plan.join("; ");
         assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
     }
+}
+
+/// How often a statement is prepared again when it is asked three times, with other values.
+fn prepared_again(conn: &Connection) -> i32 {
+    let mut statement = conn.prepare("SELECT value FROM json_each('[1,2,3]') LIMIT ?1").unwrap();
+    for limit in [1_u8, 2, 3] {
+        let rows = statement.query_map([limit], |_| Ok(())).unwrap();
+        assert_eq!(rows.count(), usize::from(limit));
+    }
+    statement.get_status(StatementStatus::RePrepare)
+}
+
+#[test]
+fn a_statement_is_prepared_once_whatever_its_values_are() {
+    let conn = Connection::open_in_memory().unwrap();
+    assert!(prepared_again(&conn) > 0, "otherwise this test says nothing");
+    keep_statements(&conn).unwrap();
+    assert_eq!(prepared_again(&conn), 0);
 }
