@@ -60,12 +60,16 @@ for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]]) {
     });
 }
 
+// What a peer needs is not to be had here, which is no fault of what is tested.
+class Missing extends Error {}
+
 // One peer after the other: some take much memory. What goes wrong in one does not end the others.
 export async function peer(name, run) {
     try {
         await run(name);
     } catch (error) {
-        fail(name, error.stack ?? String(error));
+        if (error instanceof Missing) skip(name, error.message);
+        else fail(name, error.stack ?? String(error));
     } finally {
         stopAll();
     }
@@ -155,7 +159,7 @@ export async function listen(server) {
 // A mock that checks requests by a published description.
 export async function prism(description) {
     const package_ = npm("@stoplight/prism-cli", "5.14.2");
-    if (!package_) throw new Error("npm cannot install @stoplight/prism-cli@5.14.2");
+    if (!package_) throw new Missing("npm cannot install @stoplight/prism-cli@5.14.2");
     const file = path.join(work, `${randomBytes(4).toString("hex")}.json`);
     fs.writeFileSync(file, JSON.stringify(description));
     const program = await start(process.execPath, [path.join(package_, "dist/index.js"), "mock",
