@@ -36,8 +36,7 @@ const BALLAST_BYTES: u64 = 64 * 1024 * 1024;
 const STATEMENTS: usize = 96;
 
 /// Has statements prepared once for as long as the connection lives. The planner would otherwise look
-/// at the value of a `LIMIT` and prepare anew for each: four times for a lease, most of what it
-/// computed.
+/// at the value of a `LIMIT` and prepare anew for each, four times for a lease.
 pub(super) fn keep_statements(conn: &Connection) -> rusqlite::Result<()> {
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
